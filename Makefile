@@ -1,0 +1,91 @@
+# `make` lists the targets. Each makes the environment it needs; .venv belongs to make.
+
+PACKAGE_FILES := pyproject.toml constraints.txt
+
+# $(call find,NAMES,TEST): the first of these Pythons that runs and passes the test.
+find = $(shell for python in $(1); do \
+	"$$python" -c 'import sys; $(2)' 2>/dev/null && { echo "$$python"; break; }; done)
+# $(call named,VERSIONS): python3.X on the PATH, then in pyenv where that exists.
+named = $(foreach version,$(1),python$(version) \
+	$(shell pyenv whence --path python$(version) 2>/dev/null))
+
+# The Pythons that have packages of the versions in constraints.txt.
+SUPPORTED := assert (3, 11) <= sys.version_info < (3, 15)
+CANDIDATES = python3 $(call named,3.14 3.13 3.12 3.11)
+PYTHON ?= $(or $(call find,$(CANDIDATES),$(SUPPORTED); import ensurepip),$(call \
+	find,$(CANDIDATES),$(SUPPORTED)),python3)
+PYTHON_NEWEST ?= $(call find,$(call named,3.14 3.13 3.12),import ensurepip)
+PYTHON_OLDEST ?= $(call find,$(call named,3.11),import ensurepip)
+
+# Test processes: one for each core, eight at most.
+JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+PYTEST = -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+.NOTPARALLEL: # two installations into one environment must not meet
+.PHONY: help train test check format notebooks test-newest test-oldest clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" \
+		read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
+
+train: .venv/.train ## train LeNet on handwritten digits; ARGS="--epochs 5" adds options
+	.venv/bin/lenetjax train $(ARGS)
+
+test: .venv/.test ## run the tests; JOBS=1 for one process, ARGS="-k name" for some
+	.venv/bin/python $(PYTEST)
+
+check: .venv/.dev ## lint, formatting and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict lenetjax
+
+format: .venv/.dev ## put imports and layout in order
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+notebooks: .venv/.notebook ## run the notebooks and write their outputs into them
+	.venv/bin/python notebooks/run.py
+
+test-newest: ## run the tests on the newest Python here and the newest jax
+	@if [ -z "$(PYTHON_NEWEST)" ]; then \
+		echo "make: no Python newer than 3.11 here; nothing to test"; \
+	else \
+		set -ex; \
+		"$(PYTHON_NEWEST)" -m venv --clear .venv-newest; \
+		.venv-newest/bin/python -m pip install -q --upgrade jax -e '.[test]'; \
+		.venv-newest/bin/python $(PYTEST); \
+	fi
+
+# The lowest versions are those that pyproject.toml names.
+LOWEST = import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*(text.replace(">=", "==") for text in project["dependencies"]))
+
+test-oldest: ## run the tests on Python 3.11 with the oldest supported versions
+	@[ -n "$(PYTHON_OLDEST)" ] || { echo "make: found no Python 3.11" >&2; exit 1; }
+	"$(PYTHON_OLDEST)" -m venv --clear .venv-oldest
+	.venv-oldest/bin/python -m pip install -q -e '.[test]' \
+		$$(.venv-oldest/bin/python -c '$(LOWEST)')
+	.venv-oldest/bin/python $(PYTEST)
+
+clean: ## remove the environments and caches; runs/ stays
+	rm -rf .venv .venv-newest .venv-oldest .hypothesis .mypy_cache .pytest_cache \
+		.ruff_cache dist
+	find lenetjax tests -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.made:
+	@"$(PYTHON)" -c 'import sys; $(SUPPORTED)' 2>/dev/null || { \
+		echo "make: found no Python from 3.11 to 3.14; install one," \
+			"or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { \
+		echo "make: $(PYTHON) cannot make environments; install its venv package" \
+			"(on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear .venv
+	@touch $@
+
+# .venv/.EXTRA says that lenetjax[EXTRA] is installed, with the versions pinned.
+.venv/.%: .venv/.made $(PACKAGE_FILES)
+	@echo "Installing lenetjax[$*] into .venv; the first time takes a few minutes."
+	.venv/bin/python -m pip install -q -c constraints.txt hatchling editables
+	.venv/bin/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[$*]'
+	@touch $@

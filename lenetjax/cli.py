@@ -1,0 +1,142 @@
+"""The command line: train a LeNet, test it, read digits with it, list its layers."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+MODELS = ("lenet", "lenet5", "mlp")
+OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
+PLATFORMS = ("cpu", "gpu", "tpu")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0, 1, 2 for a user's slip, 130.
+
+    Everything heavy is imported by the commands, so that --help answers at once.
+    """
+    options = _parser().parse_args(arguments)
+    if options.platform:
+        os.environ["JAX_PLATFORMS"] = options.platform
+    from lenetjax import commands
+
+    command = getattr(commands, options.command)
+    try:
+        status: int = command(options)
+        return status
+    except KeyboardInterrupt:
+        return _say(options, "interrupted", 130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        file = f": {error.filename}" if error.filename else ""
+        return _say(options, f"{error.strerror or error}{file}", 2)
+    except (ValueError, ImportError, RuntimeError) as error:
+        return _say(options, " ".join(str(error).split()), 2)
+
+
+def _say(options: argparse.Namespace, message: str, status: int) -> int:
+    print(f"lenetjax {options.command}: {message}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="lenetjax", description=__doc__)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
+    train = commands.add_parser("train", help="train a net on handwritten digits")
+    add = train.add_argument
+    add(
+        "--data",
+        choices=("digits", "mnist"),
+        default="digits",
+        help="scikit-learn's 1,797 digits (no download), or MNIST's 70,000",
+    )
+    add("--model", choices=MODELS, default="lenet")
+    add("--epochs", type=_positive_int, help="default: 30 for digits, 5 for mnist")
+    add("--batch-size", type=_positive_int, help="default: 32 for digits, 64 for mnist")
+    add("--optimizer", choices=OPTIMIZERS, default="sgd")
+    add(
+        "--learning-rate",
+        type=_positive_float,
+        help="at the start; it falls to zero along a cosine "
+        "(default: 0.05 for sgd and nesterov, else 0.001)",
+    )
+    add(
+        "--momentum", type=_momentum, help="of sgd, nesterov and rmsprop (default: 0.9)"
+    )
+    add("--seed", type=_seed, default=0, help="decides everything that is random")
+    add("--out", type=Path, metavar="RUN_DIR", help="default: a new folder in runs/")
+    train.add_argument("--data-dir", **_DATA_DIR)
+
+    evaluate = commands.add_parser("evaluate", help="test a trained net")
+    evaluate.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    evaluate.add_argument("--data-dir", **_DATA_DIR)
+
+    predict = commands.add_parser("predict", help="read digits from image files")
+    predict.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+
+    summary = commands.add_parser("summary", help="list a net's layers")
+    summary.add_argument("--model", choices=MODELS, default="lenet")
+
+    for command in (train, evaluate, predict, summary):
+        command.add_argument(
+            "--platform",
+            choices=PLATFORMS,
+            help="where to compute (default: the best that JAX finds)",
+        )
+    return parser
+
+
+_DATA_DIR: dict[str, Any] = {
+    "type": Path,
+    "help": "the folder with the MNIST files (default: $LENETJAX_DATA, the cache "
+    "folder, or a download into it)",
+}
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
+    return value
+
+
+def _momentum(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 up to 1, got {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 2**32 - 1, got {text}")
+    return value
+
+
+for _type, _name in (
+    (_positive_int, "int"),
+    (_positive_float, "number"),
+    (_momentum, "number"),
+    (_seed, "int"),
+):
+    _type.__name__ = _name  # argparse says "invalid int value", with this name

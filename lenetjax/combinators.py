@@ -1,0 +1,214 @@
+"""Layers made of layers."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import get_opaque_trace_state
+
+from lenetjax.core import (
+    Call,
+    Layer,
+    LayerError,
+    Params,
+    Plan,
+    PyTree,
+    State,
+    as_layer,
+    child_key,
+    name_number,
+)
+from lenetjax.specs import shapes_text, spec_of
+
+AnyLayer = Layer | Callable[[jax.Array], jax.Array]
+
+
+class Net:
+    """A net during one call: its children by name, ready to be called on arrays.
+
+    `compose` hands one to the forward function. ``net.conv1(x)`` and
+    ``net["conv1"](x)`` apply the child; params, state, key and mode travel along.
+    """
+
+    def __init__(
+        self, call_child: Callable[[str, PyTree], PyTree], names: Mapping[str, Any]
+    ):
+        self._call_child = call_child
+        self._names = names
+
+    def __getitem__(self, name: str) -> Callable[[PyTree], PyTree]:
+        if name not in self._names:
+            children = ", ".join(self._names) or "none"
+            raise LayerError(
+                f"there is no child {name!r}; the children are: {children}"
+            )
+        return lambda x: self._call_child(name, x)
+
+    def __getattr__(self, name: str) -> Callable[[PyTree], PyTree]:
+        return self[name]
+
+
+def serial(*layers: AnyLayer, **named_layers: AnyLayer) -> Layer:
+    """Feeds each layer's output to the next.
+
+    A plain function of one array, such as `jax.nn.relu`, is a layer without params.
+    Layers given by position are called "0", "1", ..., as in `torch.nn.Sequential`.
+
+    Input, output: whatever the first layer takes and the last one returns.
+    Params, state: an entry for each layer that has any, under the layer's name.
+
+    Raises:
+      LayerError: something is neither a layer nor a function, or a name has a "/",
+        "." or "#" in it.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> net = nn.serial(fc1=nn.linear(4), act=jax.nn.relu, fc2=nn.linear(2))
+      >>> params = net.init(jax.random.key(0), jnp.zeros((8, 3)))
+      >>> jax.tree.map(jnp.shape, params)["fc1"]
+      {'bias': (4,), 'weight': (3, 4)}
+      >>> net.apply(params, jnp.zeros((8, 3))).shape
+      (8, 2)
+    """
+    children = {str(i): layer for i, layer in enumerate(layers)} | named_layers
+
+    def forward(net: Net, x: PyTree) -> PyTree:
+        for name in children:
+            x = net[name](x)
+        return x
+
+    return _combine("serial", forward, children)
+
+
+def compose(forward: Callable[[Any, PyTree], PyTree], **children: AnyLayer) -> Layer:
+    """Makes a layer of a forward function and the layers that it calls.
+
+    ``forward(net, x)`` is plain Python: ``net.conv1(x)`` applies the child `conv1`. A
+    child that is called twice has one set of params (shared weights); its randomness
+    differs from call to call, and its state passes from one call to the next.
+
+    A child with state cannot be called inside `jax.lax.scan`, `jax.vmap` or another
+    transform within `forward`, which would lose the new state. A random child inside
+    `jax.lax.scan` draws the same numbers at every step.
+
+    Input, output: whatever `forward` takes and returns.
+    Params, state: an entry for each child that has any, under the child's name.
+
+    Raises:
+      LayerError: a child is neither a layer nor a function; at `init`, a child that
+        `forward` never calls.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> def forward(net, x):
+      ...     return x + net.inner(jax.nn.relu(net.inner(x)))
+      >>> net = nn.compose(forward, inner=nn.linear(3))
+      >>> params = net.init(jax.random.key(0), jnp.zeros((8, 3)))
+      >>> net.apply(params, jnp.zeros((8, 3))).shape
+      (8, 3)
+    """
+    return _combine("compose", forward, children)
+
+
+def _combine(
+    kind: str,
+    forward: Callable[[Any, PyTree], PyTree],
+    given: Mapping[str, AnyLayer],
+) -> Layer:
+    """The mechanism under every combinator: a forward function over named children."""
+    children = {name: as_layer(child) for name, child in given.items()}
+    _check_names(kind, children)
+
+    def plan(x: PyTree, call: Call) -> Plan:
+        plans: list[Plan] = []
+        by_name: dict[str, Plan] = {}
+
+        def plan_child(outside: Any, name: str, x: PyTree) -> PyTree:
+            spec = jax.tree.map(spec_of, x)
+            _refuse_lost_state(name, children[name], outside)
+            child = children[name].plan_call(spec, call.child(name))
+            first = by_name.setdefault(name, child)
+            if shapes_text(first.params) != shapes_text(child.params):
+                raise LayerError(
+                    f"{name!r} is called on {shapes_text(first.x)} and on "
+                    f"{shapes_text(spec)}, which need different params: "
+                    f"{shapes_text(first.params)} and {shapes_text(child.params)}"
+                )
+            plans.append(child)
+            return jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), child.y)
+
+        def trace(x: PyTree) -> PyTree:
+            outside = get_opaque_trace_state()
+            return forward(Net(functools.partial(plan_child, outside), children), x)
+
+        with call.inside(self, x, None):
+            y = jax.eval_shape(trace, x)
+            if idle := [name for name in children if name not in by_name]:
+                raise LayerError(f"forward never calls {', '.join(idle)}")
+
+        def init(key: jax.Array) -> tuple[Params, State]:
+            made = {
+                name: child.init(child_key(key, name))
+                for name, child in by_name.items()
+            }
+            return _entries(made, 0), _entries(made, 1)
+
+        specs = {name: (child.params, child.state) for name, child in by_name.items()}
+        params, state = _entries(specs, 0), _entries(specs, 1)
+        return Plan(self, call.path, x, y, params, state, init, tuple(plans))
+
+    def run(
+        params: Params, state: State, x: PyTree, call: Call
+    ) -> tuple[PyTree, State]:
+        new_state = dict(state)
+        calls = dict.fromkeys(children, 0)
+
+        def run_child(name: str, x: PyTree) -> PyTree:
+            here = call.child(name, calls[name])
+            calls[name] += 1
+            y, child_state = children[name].run_call(
+                params.get(name, {}), new_state.get(name, {}), x, here
+            )
+            if child_state:
+                new_state[name] = child_state
+            return y
+
+        with call.inside(self, x, params):
+            y = forward(Net(run_child, children), x)
+        return y, new_state
+
+    self = Layer(kind, {}, children, frozenset(), f"{kind}(...)", plan, run)
+    return self
+
+
+def _entries(pairs: Mapping[str, tuple[Any, Any]], which: int) -> dict[str, Any]:
+    """The params (0) or the state (1) of each child that has any."""
+    return {name: pair[which] for name, pair in pairs.items() if pair[which]}
+
+
+def _check_names(kind: str, children: Mapping[str, Layer]) -> None:
+    for name in children:
+        if not name or set(name) & set("/.#"):
+            raise LayerError(
+                f"{kind}: {name!r} cannot be a layer's name: "
+                "it must not be empty, nor have '/', '.' or '#' in it"
+            )
+    numbers = {name_number(name): name for name in children}
+    for name in children:
+        if (other := numbers[name_number(name)]) != name:
+            raise LayerError(
+                f"{kind}: {name!r} and {other!r} would share their random keys "
+                "(equal CRC-32); rename one"
+            )
+
+
+def _refuse_lost_state(name: str, child: Layer, outside: Any) -> None:
+    stateful = any("state" in layer.needs for _, layer in child.walk())
+    if stateful and get_opaque_trace_state() != outside:
+        raise LayerError(
+            f"{name!r} has state and is called inside a jax transform (scan, vmap, "
+            "jit, ...) within forward, where its new state would be lost; "
+            "call it outside the transform"
+        )

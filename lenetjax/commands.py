@@ -1,0 +1,158 @@
+"""What each command of the command line does."""
+
+import argparse
+import math
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lenetjax import data, inspection, models
+from lenetjax.core import Layer
+from lenetjax.data import Dataset
+from lenetjax.inspection import figures
+from lenetjax.losses import cross_entropy
+from lenetjax.runs import Run, open_run
+from lenetjax.training import TrainState, fit
+from lenetjax.training import predict as predict_logits
+
+IMAGE = (32, 32, 1)
+EPOCHS = {"digits": 30, "mnist": 5}
+BATCH_SIZES = {"digits": 32, "mnist": 64}
+LEARNING_RATES = {"sgd": 0.05, "nesterov": 0.05}
+WITH_MOMENTUM = ("sgd", "nesterov", "rmsprop")
+
+
+def train(options: argparse.Namespace) -> int:
+    """Trains a net and leaves the run's folder."""
+    if options.momentum is not None and options.optimizer not in WITH_MOMENTUM:
+        raise ValueError(f"{options.optimizer} has no --momentum")
+    device = jax.devices()[0]
+    found = _load(options.data, options.data_dir)
+    net = _model(options.model)
+    training = {
+        "epochs": options.epochs or EPOCHS[options.data],
+        "batch_size": options.batch_size or BATCH_SIZES[options.data],
+        "optimizer": options.optimizer,
+        "learning_rate": options.learning_rate
+        or LEARNING_RATES.get(options.optimizer, 0.001),
+        "momentum": 0.9 if options.momentum is None else options.momentum,
+        "seed": options.seed,
+    }
+    run = Run(options.out or _new_folder(options.data, options.model))
+    run.start(net, IMAGE, model=options.model, data=options.data, training=training)
+    print(
+        f"{options.model} on {options.data}: {len(found.train.labels):,} images to "
+        f"train on, {len(found.test.labels):,} to test, on {device.device_kind} "
+        f"({device.platform})",
+        file=sys.stderr,
+    )
+
+    def keep(row: dict[str, float], state: TrainState) -> None:
+        run.add_row(row)
+        run.save(state.params, state.state)
+
+    batches = math.ceil(len(found.train.labels) / training["batch_size"])
+    steps = training["epochs"] * batches
+    result = fit(
+        net,
+        _optimizer(training, steps),
+        found,
+        epochs=training["epochs"],
+        batch_size=training["batch_size"],
+        seed=options.seed,
+        on_epoch=keep,
+    )
+    logits = predict_logits(net, result.params, found.test.images, state=result.state)
+    run.save_figure("learning_curve.png", figures.learning_curve(result.history))
+    picture = figures.confusion_matrix(found.test.labels, logits.argmax(-1))
+    run.save_figure("confusion_matrix.png", picture)
+    seconds = sum(row["seconds"] for row in result.history)
+    epochs = len(result.history)
+    print(
+        f"test accuracy {result.test_accuracy:.2%} after {epochs} "
+        f"{'epoch' if epochs == 1 else 'epochs'}: "
+        f"{seconds:.1f} s of training, {result.compile_seconds:.1f} s of compiling\n"
+        f"saved in {run.folder}"
+    )
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Tests a trained net on the test images of its data."""
+    run = open_run(options.run_dir)
+    test = _load(run.config["data"], options.data_dir).test
+    logits = predict_logits(run.net, run.params, test.images, state=run.state)
+    right = int((logits.argmax(-1) == test.labels).sum())
+    loss = float(cross_entropy(jnp.asarray(logits), jnp.asarray(test.labels)))
+    print(
+        f"test accuracy {right / len(test.labels):.2%} "
+        f"({right:,} of {len(test.labels):,}), test loss {loss:.4f}"
+    )
+    return 0
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Prints the digit that the net sees in each image file.
+
+    It goes on after a bad file; the exit status is 1 then, or 2 if all were bad.
+    """
+    run = open_run(options.run_dir)
+    bad = 0
+    for path in options.images:
+        try:
+            image = data.load_image(path, image_size=run.image_size)
+        except (OSError, ValueError) as error:
+            bad += 1
+            why = getattr(error, "strerror", None) or " ".join(str(error).split())
+            where = "" if str(path) in why else f"{path}: "
+            print(f"lenetjax predict: {where}{why}", file=sys.stderr)
+            continue
+        logits = predict_logits(run.net, run.params, image[None], state=run.state)
+        probabilities = np.asarray(jax.nn.softmax(jnp.asarray(logits[0])))
+        digit = int(probabilities.argmax())
+        print(f"{path}: {digit} ({probabilities[digit]:.1%})")
+    return 0 if not bad else 2 if bad == len(options.images) else 1
+
+
+def summary(options: argparse.Namespace) -> int:
+    """Prints a net's layers with their shapes, params and FLOPs for one image."""
+    image = jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
+    print(inspection.summary(_model(options.model), image))
+    return 0
+
+
+def _load(name: str, folder: Path | None) -> Dataset:
+    if name == "digits":
+        return data.digits(image_size=IMAGE[0])
+    return data.mnist(folder, image_size=IMAGE[0])
+
+
+def _model(name: str) -> Layer:
+    return {"lenet": models.lenet, "lenet5": models.lenet5, "mlp": models.mlp}[name]()
+
+
+def _optimizer(training: dict[str, float], steps: int) -> optax.GradientTransformation:
+    momentum = training["momentum"]
+    rate = optax.cosine_decay_schedule(training["learning_rate"], steps)
+    return {
+        "sgd": lambda: optax.sgd(rate, momentum=momentum),
+        "nesterov": lambda: optax.sgd(rate, momentum=momentum, nesterov=True),
+        "adam": lambda: optax.adam(rate),
+        "adamw": lambda: optax.adamw(rate),
+        "rmsprop": lambda: optax.rmsprop(rate, momentum=momentum),
+    }[str(training["optimizer"])]()
+
+
+def _new_folder(data_name: str, model: str) -> Path:
+    started = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    folder = Path("runs") / f"{data_name}-{model}-{started}"
+    number = 2
+    while folder.exists():
+        folder = folder.with_name(f"{data_name}-{model}-{started}-{number}")
+        number += 1
+    return folder

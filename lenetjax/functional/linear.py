@@ -1,0 +1,44 @@
+"""Affine maps as array functions."""
+
+import jax
+import jax.numpy as jnp
+
+from lenetjax.core import LayerError
+from lenetjax.functional.arguments import check_floating, same_dtype
+from lenetjax.specs import shapes_text
+
+
+def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+    """Multiplies by a matrix and adds a bias: ``x @ weight + bias``.
+
+    Args:
+      x: (..., in), floating.
+      weight: (in, out): the transpose of PyTorch's.
+      bias: (out,), or None.
+
+    Returns:
+      (..., out), in the dtype that x and weight promote to.
+
+    Raises:
+      LayerError: shapes or dtypes do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> nn.functional.linear(jnp.ones((8, 3)), jnp.ones((3, 2)), jnp.zeros(2)).shape
+      (8, 2)
+
+    Follows `torch.nn.functional.linear`, with the weight transposed.
+    """
+    check_floating(x)
+    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:
+        raise LayerError(
+            f"expected x (..., in) and a weight (in, out), got {shapes_text(x)} and "
+            f"{shapes_text(weight)}"
+        )
+    x, weight, bias = same_dtype(x, weight, bias)  # type: ignore[assignment]
+    y = x @ weight
+    if bias is None:
+        return y
+    if bias.shape != weight.shape[1:]:
+        raise LayerError(f"expected a bias {weight.shape[1:]}, got {shapes_text(bias)}")
+    return y + jnp.broadcast_to(bias, y.shape)

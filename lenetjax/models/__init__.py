@@ -1,0 +1,6 @@
+"""Whole nets, built from the layers."""
+
+from lenetjax.models.lenet import lenet, lenet5
+from lenetjax.models.mlp import mlp
+
+__all__ = ["lenet", "lenet5", "mlp"]
