@@ -13,6 +13,14 @@ import numpy as np
 from lenetjax.specs import shapes_text
 
 Tree = dict[str, Any]
+DTYPES = {  # safetensors.numpy reads no bfloat16
+    "BOOL": np.dtype(bool),
+    "BF16": np.dtype(jnp.bfloat16),
+    **{f"F{bits}": np.dtype(f"f{bits // 8}") for bits in (16, 32, 64)},
+    **{f"I{bits}": np.dtype(f"i{bits // 8}") for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": np.dtype(f"u{bits // 8}") for bits in (8, 16, 32, 64)},
+    **{f"C{bits}": np.dtype(f"c{bits // 8}") for bits in (64, 128)},
+}
 LARGEST_HEADER = 1_000_000  # bytes; LeNet's has about a thousand
 
 
@@ -60,14 +68,13 @@ def load(path: str | os.PathLike[str], like: Tree | None = None) -> Tree:
       OSError: the file cannot be read.
       ValueError: it is no safetensors file, or it differs from `like`.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
+    from safetensors import SafetensorError, deserialize
 
     content = Path(path).read_bytes()
     if len(content) < 8 or int.from_bytes(content[:8], "little") > LARGEST_HEADER:
         raise ValueError(f"{path}: this is no safetensors file")
     try:
-        arrays = from_bytes(content)
+        arrays = {name: _array(entry) for name, entry in deserialize(content)}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: this is no whole safetensors file: {error}"
@@ -130,6 +137,11 @@ def _contiguous(name: str, array: Any) -> np.ndarray[Any, Any]:
     if values.dtype.hasobject or values.dtype.kind in "US":
         raise ValueError(f"{name}: expected an array, got {shapes_text(array)}")
     return values
+
+
+def _array(entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    dtype = DTYPES[entry["dtype"]]
+    return np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
 
 
 def _refuse_differences(

@@ -7,8 +7,6 @@ shape, and under `jax.jit` both walks happen only while tracing.
 """
 
 import contextlib
-import inspect
-import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,13 +24,13 @@ from lenetjax.checks import (
     refuse_new_structure,
     refuse_non_arrays,
 )
+from lenetjax.signatures import asked_for, call_text, function_kind, is_plain
 from lenetjax.specs import shapes_text, spec_of
 
 PyTree = Any  # an array, or nested tuples, lists and dicts of arrays
 Params = dict[str, Any]  # nested dicts of arrays, keyed by child name
 State = dict[str, Any]
 
-MAY_ASK_FOR = ("key", "state", "train")
 PLANS_KEPT = 64  # per net; inputs of ever new shapes must not fill the memory
 
 
@@ -300,12 +298,10 @@ def layer(
     """
     settings = dict(settings or {})
     name = kind if isinstance(kind, str) else kind.__name__
-    text = kind if isinstance(kind, str) else _text(kind, settings)
-    try:
-        json.dumps(settings)
-    except TypeError as error:
-        raise LayerError(f"{text}: settings must be plain data: {error}") from None
-    needs = _asked_for(text, apply)
+    text = call_text(kind, settings)
+    if not is_plain(settings):
+        raise LayerError(f"{text}: settings must be plain data, such as JSON can hold")
+    needs = asked_for(text, apply)
 
     def make(key: jax.Array, x: PyTree) -> tuple[Params, State]:
         made = init(key, x)
@@ -368,9 +364,8 @@ def as_layer(thing: Layer | Callable[[jax.Array], jax.Array]) -> Layer:
     if getattr(thing, "__annotations__", {}).get("return") is Layer:
         name = getattr(thing, "__name__", "it")
         raise LayerError(f"{name} is a function that makes a layer: write {name}(...)")
-    function = getattr(thing, "func", thing)  # what a functools.partial calls
-    name = getattr(function, "__name__", type(function).__name__).strip("<>")
-    return layer(name, no_params, lambda params, x: thing(x))
+    kind, settings = function_kind(thing)
+    return layer(kind, no_params, lambda params, x: thing(x), settings=settings)
 
 
 def child_key(key: jax.Array, name: str) -> jax.Array:
@@ -381,39 +376,6 @@ def child_key(key: jax.Array, name: str) -> jax.Array:
 def name_number(name: str) -> int:
     """The number that stands for a child's name in its random key."""
     return zlib.crc32(name.encode())
-
-
-def _text(constructor: Callable[..., Layer], settings: Mapping[str, Any]) -> str:
-    """Writes the call that makes a layer, without what equals the defaults."""
-    parameters = inspect.signature(constructor).parameters
-    parts: list[str] = []
-    for name, value in settings.items():
-        default = parameters[name].default if name in parameters else None
-        if default is inspect.Parameter.empty and not parts:
-            parts.append(repr(value))
-        elif value != default:
-            parts.append(f"{name}={value!r}")
-    return f"{constructor.__name__}({', '.join(parts)})"
-
-
-def _asked_for(text: str, apply: Callable[..., Any]) -> frozenset[str]:
-    """The keyword-only names of a layer's apply."""
-    try:
-        parameters = inspect.signature(apply).parameters.values()
-    except (TypeError, ValueError):
-        raise LayerError(
-            f"{text}: the signature of its apply cannot be read; "
-            "wrap it in a def: def apply(params, x): ..."
-        ) from None
-    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    unknown = [name for name in names if name not in MAY_ASK_FOR]
-    unknown += [f"**{p.name}" for p in parameters if p.kind is p.VAR_KEYWORD]
-    if unknown:
-        raise LayerError(
-            f"{text}: its apply asks for {', '.join(unknown)}; "
-            f"a layer may ask for {', '.join(MAY_ASK_FOR)}"
-        )
-    return frozenset(names)
 
 
 def _names(net: Layer, wanted: Callable[[Layer], bool]) -> str:

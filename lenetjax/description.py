@@ -1,6 +1,8 @@
 """A net as plain data, and back: what a run writes down to be rebuilt from."""
 
+import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -95,8 +97,10 @@ def build(
             return serial(**children)
         if kind in LAYERS:
             return LAYERS[kind](**settings)
-        if kind in FUNCTIONS and not settings:
-            return as_layer(FUNCTIONS[kind])
+        if kind in FUNCTIONS:
+            function = FUNCTIONS[kind]
+            inspect.signature(function).bind(None, **settings)  # TypeError if unfit
+            return as_layer(partial(function, **settings) if settings else function)
     except TypeError as error:
         raise LayerError(f"{kind}: these settings do not fit: {error}") from None
     raise LayerError(

@@ -1,0 +1,92 @@
+"""Nets as plain data, and back."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from catalogue import CATALOGUE
+
+import lenetjax as nn
+from lenetjax.description import FUNCTIONS, LAYERS
+
+
+def kinds(net):
+    return {layer.kind for _, layer in net.walk()}
+
+
+REBUILDABLE = [
+    case for case in CATALOGUE if kinds(case.layer) <= {*LAYERS, *FUNCTIONS, "serial"}
+]
+
+
+@pytest.mark.parametrize("case", REBUILDABLE, ids=lambda case: case.name)
+def test_a_net_is_rebuilt_from_json(case):
+    """The rebuilt net takes the same params and computes the same."""
+    text = json.dumps(nn.describe(case.layer))
+    rebuilt = nn.build(json.loads(text))
+
+    x = jax.random.normal(jax.random.key(1), case.shape)
+    params, state = case.layer.init_with_state(jax.random.key(0), x)
+
+    want, _ = case.layer.apply_with_state(params, state, x, train=False)
+    got, _ = rebuilt.apply_with_state(params, state, x, train=False)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_most_of_the_catalogue_can_be_rebuilt():
+    """The law above is about all public layers, not about a few."""
+    names = {kind for case in REBUILDABLE for kind in kinds(case.layer)}
+
+    assert names >= set(LAYERS)
+
+
+def test_a_function_of_your_own_is_not_taken_for_jax_s():
+    """A function that shares its name with one of jax.nn is refused, not replaced."""
+
+    def relu(x):
+        return jnp.clip(x, 0, 6)
+
+    for function in (relu, functools.partial(jax.nn.leaky_relu, jnp.ones(2))):
+        with pytest.raises(nn.LayerError, match="unknown kind"):
+            nn.build(nn.describe(nn.serial(act=function)))
+
+
+def test_layers_of_your_own_are_named():
+    """A kind of one's own is built by the function that is given for it."""
+
+    def scale(factor):
+        return nn.layer(
+            scale,
+            nn.no_params,
+            lambda params, x: factor * x,
+            settings={"factor": factor},
+        )
+
+    description = nn.describe(nn.serial(double=scale(2.0)))
+    net = nn.build(description, kinds={"scale": scale})
+
+    np.testing.assert_array_equal(net.apply({}, jnp.ones(2)), [2, 2])
+    with pytest.raises(nn.LayerError, match=r"unknown kind 'scale'.*kinds="):
+        nn.build(description)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {},
+        [],
+        {"kind": "linear", "settings": {"nonsense": 1}, "children": {}},
+        {"kind": "linear", "settings": {"features": -1}, "children": {}},
+        {"kind": "os.system", "settings": {"command": "true"}, "children": {}},
+        {"kind": "relu", "settings": {"x": 1}, "children": {}},
+        {"kind": "serial", "settings": {}, "children": {"a": {"kind": "eval"}}},
+        {"kind": ["linear"], "settings": {}, "children": {}},
+    ],
+)
+def test_a_bad_description_is_refused(description):
+    """Data that describes no net is a LayerError, and nothing in it is run."""
+    with pytest.raises(nn.LayerError):
+        nn.build(description)
