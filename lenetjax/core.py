@@ -203,7 +203,8 @@ class Layer:
             self._refuse_missing_key(train)
         else:
             check_key(key)
-        return self.run_call(params, state, x, Call(key=key, train=train))
+        call = Call(key=key, train=train, shapes=[f"input {shapes_text(x)}"])
+        return self.run_call(params, state, x, call)
 
     def plan(self, x: PyTree) -> Plan:
         """Finds each layer's shapes for an input, without computing anything.

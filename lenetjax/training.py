@@ -15,6 +15,7 @@ from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset
 from lenetjax.functional.arguments import size
 from lenetjax.losses import check_labels, cross_entropy
+from lenetjax.measuring import Compiled, Means
 from lenetjax.progress import Progress
 from lenetjax.specs import shapes_text
 
@@ -216,8 +217,8 @@ def fit(
     """
     size("epochs", epochs)
     size("batch_size", batch_size)
-    step = _Compiled(train_step(net, optimizer, loss))
-    evaluate = _Compiled(eval_step(net, loss))
+    step = Compiled(train_step(net, optimizer, loss))
+    evaluate = Compiled(eval_step(net, loss))
     run: TrainState | None = None
     history: list[dict[str, float]] = []
     started = time.perf_counter()
@@ -248,14 +249,14 @@ def fit(
 
 
 def _train_epoch(
-    step: "_Compiled",
+    step: Compiled,
     run: TrainState,
     found: Iterable[Batch],
     epoch: int,
     bar: Progress,
 ) -> tuple[TrainState, dict[str, float], dict[str, float]]:
     started = time.perf_counter() - step.seconds  # compiling does not count
-    means = _Means()
+    means = Means()
     for batch in found:
         run, metrics = step(run, batch)
         means.add(metrics, len(batch[1]))
@@ -312,45 +313,6 @@ def predict(
     return np.concatenate(outputs)
 
 
-class _Compiled:
-    """A jitted function, compiled once for each shape of batch; counts the seconds."""
-
-    def __init__(self, function: Any) -> None:
-        self.function = function
-        self.programs: dict[str, Any] = {}
-        self.seconds = 0.0
-
-    def __call__(self, *args: Any) -> Any:
-        shapes = shapes_text(args[-1])
-        if shapes not in self.programs:
-            started = time.perf_counter()
-            self.programs[shapes] = self.function.lower(*args).compile()
-            self.seconds += time.perf_counter() - started
-        return self.programs[shapes](*args)
-
-
-class _Means:
-    """The means of metrics over batches of different sizes."""
-
-    def __init__(self) -> None:
-        self.images = 0
-        self.batches: list[tuple[Metrics, int]] = []
-
-    def add(self, metrics: Metrics, images: int) -> None:
-        self.images += images
-        self.batches.append((metrics, images))
-
-    def result(self, prefix: str) -> dict[str, float]:
-        weights = [images for _, images in self.batches]
-        return {
-            f"{prefix}_{name}": float(
-                np.average([batch[name] for batch, _ in self.batches], weights=weights)
-            )
-            for name in ("loss", "accuracy")
-            if all(name in batch for batch, _ in self.batches) and self.batches
-        }
-
-
 def _metrics(loss: jax.Array, outputs: Any, labels: Any) -> Metrics:
     metrics = {"loss": loss}
     classes = getattr(outputs, "ndim", 0) >= 2 and labels.shape == outputs.shape[:-1]
@@ -372,7 +334,7 @@ def _epoch(
 
 def _test(
     net: Layer,
-    evaluate: _Compiled,
+    evaluate: Compiled,
     run: TrainState,
     data: Dataset | Iterable[Batch],
     test: Iterable[Batch] | None,
@@ -381,7 +343,7 @@ def _test(
 ) -> dict[str, float]:
     if test is None and isinstance(data, Dataset):
         test = batches(data.test, batch_size)
-    means = _Means()
+    means = Means()
     for batch in _checked(net, test or (), loss):
         means.add(evaluate(run.params, run.state, batch), len(batch[1]))
     return means.result("test")

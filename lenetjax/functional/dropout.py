@@ -23,7 +23,7 @@ def dropout(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     Example:
       >>> import jax, jax.numpy as jnp, lenetjax as nn
       >>> nn.functional.dropout(jnp.ones(6), 0.5, jax.random.key(0))
-      Array([0., 2., 0., 0., 0., 2.], dtype=float32)
+      Array([0., 0., 2., 2., 0., 2.], dtype=float32)
 
     Reference: Srivastava et al., "Dropout", 2014. Follows
     `torch.nn.functional.dropout`.
