@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -31,6 +32,8 @@ def train(options: argparse.Namespace) -> int:
     """Trains a net and leaves the run's folder."""
     if options.momentum is not None and options.optimizer not in WITH_MOMENTUM:
         raise ValueError(f"{options.optimizer} has no --momentum")
+    if find_spec("matplotlib") is None:  # before the work, not after it
+        raise ImportError('train draws pictures: pip install "lenetjax[train]"')
     device = jax.devices()[0]
     found = _load(options.data, options.data_dir)
     net = _model(options.model)
