@@ -24,7 +24,13 @@ from lenetjax.checks import (
     refuse_new_structure,
     refuse_non_arrays,
 )
-from lenetjax.signatures import asked_for, call_text, function_kind, is_plain
+from lenetjax.signatures import (
+    asked_for,
+    call_text,
+    function_kind,
+    is_plain,
+    plain,
+)
 from lenetjax.specs import shapes_text, spec_of
 
 PyTree = Any  # an array, or nested tuples, lists and dicts of arrays
@@ -297,7 +303,7 @@ def layer(
       >>> scale().init(jax.random.key(0), jnp.zeros((2, 3)))
       {'gain': Array([1., 1., 1.], dtype=float32)}
     """
-    settings = dict(settings or {})
+    settings = {name: plain(value) for name, value in (settings or {}).items()}
     name = kind if isinstance(kind, str) else kind.__name__
     text = call_text(kind, settings)
     if not is_plain(settings):

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from lenetjax.checks import LayerError
 
 MAY_ASK_FOR = ("key", "state", "train")
@@ -37,6 +39,12 @@ def asked_for(text: str, apply: Callable[..., Any]) -> frozenset[str]:
             "wrap it in a def: def apply(params, x): ..."
         ) from None
     names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][2:]
+    if wishes := [name for name in by_position if name in MAY_ASK_FOR]:
+        raise LayerError(
+            f"{text}: its apply must ask for {', '.join(wishes)} by keyword: "
+            f"def apply(params, x, *, {', '.join(wishes)})"
+        )
     unknown = [name for name in names if name not in MAY_ASK_FOR]
     unknown += [f"**{p.name}" for p in parameters if p.kind is p.VAR_KEYWORD]
     if unknown:
@@ -61,6 +69,15 @@ def function_kind(function: Callable[..., Any]) -> tuple[str, dict[str, Any]]:
     module = getattr(function, "__module__", None) or "unknown"
     name = getattr(function, "__name__", type(function).__name__).strip("<>")
     return (name if module.partition(".")[0] == "jax" else f"{module}.{name}"), {}
+
+
+def plain(value: Any) -> Any:
+    """Turns NumPy's numbers into Python's, inside tuples and lists too."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return type(value)(plain(entry) for entry in value)
+    return value
 
 
 def is_plain(settings: Mapping[str, Any]) -> bool:

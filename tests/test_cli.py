@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -182,6 +183,30 @@ def test_a_damaged_run_gets_one_line(run_dir, tmp_path, capsys, name, content):
     (tmp_path / name).write_text(content)
 
     assert name in refused(capsys, "evaluate", tmp_path)
+
+
+def test_an_interrupted_run_keeps_its_last_epoch(tmp_path, capsys):
+    """Ctrl-C: one line, exit status 130, and the weights so far can be used."""
+    folder = tmp_path / "run"
+    arguments = ["train", "--epochs", "10000", "--model", "mlp", "--out", str(folder)]
+    program = (
+        "import signal, sys; from lenetjax.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"sys.exit(main({arguments!r}))"
+    )
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True
+    ) as run:
+        for line in run.stderr:
+            if line.startswith("epoch   2/"):
+                run.send_signal(signal.SIGINT)
+                break
+        last = run.stderr.read().splitlines()[-1]
+
+    assert run.returncode == 130
+    assert last == "lenetjax train: interrupted"
+    assert main(["evaluate", str(folder)]) == 0
+    assert "test accuracy" in capsys.readouterr().out
 
 
 def test_help_answers_without_jax():

@@ -422,6 +422,7 @@ def test_an_apply_that_asks_for_more_is_refused():
     refused(lambda: nn.layer("a", no, lambda p, x, *, rgn: x), "asks for rgn", "key")
     refused(lambda: nn.layer("a", no, lambda p, x, **options: x), "**options")
     refused(lambda: nn.layer("a", no, map), "wrap it in a def")
+    refused(lambda: nn.layer("a", no, lambda p, x, key: x), "key by keyword", "*, key")
     refused(
         lambda: nn.layer("a", no, lambda p, x: x, settings={"f": jnp.ones(1)}), "plain"
     )
@@ -438,6 +439,14 @@ def test_inits_that_return_the_wrong_thing():
     refused(made(lambda key, x: {}, stateful), "'a'", "(params, state)")
     refused(made(lambda key, x: jnp.ones(1), lambda p, x: x), "'a'", "must be a dict")
     refused(made(nn.no_params, lambda p, x: "text"), "'a'", "arrays", "str")
+
+
+def test_sizes_may_be_numpy_s_ints():
+    """They work, and stand as plain numbers in the description."""
+    layer = nn.conv2d(np.int64(4), np.int32(3), stride=(np.int64(1), 2))
+
+    assert layer.init(KEY, IMAGES)["weight"].shape == (3, 3, 1, 4)
+    assert repr(layer) == "conv2d(4, kernel_size=3, stride=(1, 2))"
 
 
 def test_init_sees_shapes_and_no_values():
