@@ -421,7 +421,7 @@ def test_an_apply_that_asks_for_more_is_refused():
 
     refused(lambda: nn.layer("a", no, lambda p, x, *, rgn: x), "asks for rgn", "key")
     refused(lambda: nn.layer("a", no, lambda p, x, **options: x), "**options")
-    refused(lambda: nn.layer("a", no, map), "wrap it in a def")
+    refused(lambda: nn.layer("a", no, dict), "wrap it in a def")
     refused(lambda: nn.layer("a", no, lambda p, x, key: x), "key by keyword", "*, key")
     refused(
         lambda: nn.layer("a", no, lambda p, x: x, settings={"f": jnp.ones(1)}), "plain"
