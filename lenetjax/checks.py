@@ -113,4 +113,7 @@ def refuse_non_arrays(y: Any) -> None:
     """Refuses the output of a layer that is no tree of arrays."""
     for entry in jax.tree.leaves(y):
         if not hasattr(entry, "shape") or not hasattr(entry, "dtype"):
-            raise LayerError(f"it must return arrays, got {type(entry).__name__}")
+            raise LayerError(
+                f"it must return arrays, got {type(entry).__name__}; a function that "
+                "makes a layer is given with brackets"
+            )

@@ -73,6 +73,8 @@ def serial(*layers: AnyLayer, **named_layers: AnyLayer) -> Layer:
       (8, 2)
     """
     children = {str(i): layer for i, layer in enumerate(layers)} | named_layers
+    if len(children) < len(layers) + len(named_layers):
+        raise LayerError("serial: a name is also the number of a layer by position")
 
     def forward(net: Net, x: PyTree) -> PyTree:
         for name in children:

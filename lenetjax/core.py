@@ -205,6 +205,7 @@ class Layer:
         plan = self.plan(x)
         refuse_misfits("params", params, plan.params, plan)
         refuse_misfits("state", state, plan.state, plan)
+        params, state = jax.tree.map(jnp.asarray, (params, state))
         if key is None:
             self._refuse_missing_key(train)
         else:

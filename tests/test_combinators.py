@@ -36,6 +36,12 @@ def test_an_empty_serial_is_the_identity():
     np.testing.assert_array_equal(nn.serial().apply({}, X), X)
 
 
+def test_no_layer_is_dropped_for_its_name():
+    """A name that a layer by position has already is refused."""
+    with pytest.raises(nn.LayerError, match="number of a layer by position"):
+        nn.serial(nn.linear(2), **{"0": nn.linear(3)})
+
+
 def test_compose_and_serial_agree():
     """The same children under the same names have equal params and outputs."""
     children = {"fc1": nn.linear(4), "fc2": nn.linear(2)}

@@ -459,6 +459,19 @@ def test_init_sees_shapes_and_no_values():
     )
 
 
+def test_params_and_state_may_be_numpy_arrays():
+    """They train like JAX's, in float64 as well, and a tracer may index them."""
+    layer = nn.batch_norm(affine=False)
+    state = {"mean": np.zeros(1), "var": np.ones(1)}
+    table = nn.layer("table", lambda key, x: {"t": jnp.ones(3)}, lambda p, x: p["t"][x])
+
+    _, new_state = layer.apply_with_state({}, state, IMAGES, train=True)
+    looked_up = jax.vmap(lambda i: table.apply({"t": np.arange(3.0)}, i))(jnp.arange(3))
+
+    assert new_state["mean"].dtype == jnp.float32
+    np.testing.assert_array_equal(looked_up, [0, 1, 2])
+
+
 def test_float64_numpy_arrays_become_float32():
     """As everywhere in JAX, unless 64 bits are switched on."""
     params = nn.linear(2).init(KEY, np.ones((2, 3)))

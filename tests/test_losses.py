@@ -45,6 +45,17 @@ def test_large_logits_do_not_overflow():
     assert np.isfinite(grad).all()
 
 
+@pytest.mark.parametrize(
+    ("logits", "want"),
+    [([-1e4, -1e4, -1e4], np.log(3)), ([3e38, 3e38, 0.0], np.log(2))],
+)
+def test_an_offset_of_the_logits_costs_no_digits(logits, want):
+    """Softmax does not depend on a common offset, nor does the loss."""
+    loss = cross_entropy(jnp.array([logits]), jnp.array([0]))
+
+    np.testing.assert_allclose(loss, want, rtol=1e-6)
+
+
 @pytest.mark.parametrize("wrong", [-1, 4, 100])
 def test_a_label_out_of_range_is_refused(wrong):
     """Where the values are known the message has the range; under jit it is NaN."""
