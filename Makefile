@@ -23,7 +23,7 @@ PYTEST = -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .NOTPARALLEL: # two installations into one environment must not meet
-.PHONY: help train test check format notebooks test-newest test-oldest clean
+.PHONY: help train test test-torch check format notebooks test-newest test-oldest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" \
@@ -34,6 +34,10 @@ train: .venv/.train ## train LeNet on handwritten digits; ARGS="--epochs 5" adds
 
 test: .venv/.test ## run the tests; JOBS=1 for one process, ARGS="-k name" for some
 	.venv/bin/python $(PYTEST)
+
+# More examples for each comparison with PyTorch, and others each time.
+test-torch: .venv/.test ## compare with PyTorch at length, over random configurations
+	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep tests/test_torch_*.py
 
 check: .venv/.dev ## lint, formatting and types
 	.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Layers made of layers."""
+"""Layers made of several layers."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -72,9 +72,7 @@ def serial(*layers: AnyLayer, **named_layers: AnyLayer) -> Layer:
       >>> net.apply(params, jnp.zeros((8, 3))).shape
       (8, 2)
     """
-    children = {str(i): layer for i, layer in enumerate(layers)} | named_layers
-    if len(children) < len(layers) + len(named_layers):
-        raise LayerError("serial: a name is also the number of a layer by position")
+    children = _named("serial", layers, named_layers)
 
     def forward(net: Net, x: PyTree) -> PyTree:
         for name in children:
@@ -82,6 +80,129 @@ def serial(*layers: AnyLayer, **named_layers: AnyLayer) -> Layer:
         return x
 
     return _combine("serial", forward, children)
+
+
+def parallel(*layers: AnyLayer, **named_layers: AnyLayer) -> Layer:
+    """Gives each layer an input of its own.
+
+    Layers by position take a tuple and return one; layers by name take a dict and
+    return one, with the same names.
+
+    Input: a tuple with an entry for each layer, or a dict with an entry for each name.
+    Output: likewise.
+    Params, state: an entry for each layer that has any, under its name or number.
+
+    Raises:
+      LayerError: layers are given both ways, or something is neither a layer nor a
+        function; later, the input has other entries.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> net = nn.parallel(image=nn.flatten(), label=nn.linear(2))
+      >>> x = {"image": jnp.zeros((8, 4, 4)), "label": jnp.zeros((8, 3))}
+      >>> params = net.init(jax.random.key(0), x)
+      >>> jax.tree.map(jnp.shape, net.apply(params, x))
+      {'image': (8, 16), 'label': (8, 2)}
+
+    Follows `stax.parallel`.
+    """
+    if layers and named_layers:
+        raise LayerError("parallel: give the layers by position or by name, not both")
+    children = _named("parallel", layers, named_layers)
+    by_position = all(name.isdigit() for name in children)
+
+    def forward(net: Net, x: Any) -> PyTree:
+        wanted = list(children)
+        if by_position and isinstance(x, (tuple, list)) and len(x) == len(wanted):
+            return tuple(net[name](x[i]) for i, name in enumerate(wanted))
+        if isinstance(x, Mapping) and set(x) == set(wanted):
+            return {name: net[name](x[name]) for name in wanted}
+        kind = f"a tuple of {len(wanted)}" if by_position else "a dict of"
+        raise LayerError(
+            f"expected {kind} inputs for {', '.join(wanted)}, got {shapes_text(x)}"
+        )
+
+    return _combine("parallel", forward, children)
+
+
+def branch(
+    *layers: AnyLayer,
+    merge: Layer | Callable[[Any], jax.Array],
+    **named_layers: AnyLayer,
+) -> Layer:
+    """Gives one input to every layer, and merges their outputs.
+
+    Args:
+      *layers, **named_layers: the branches, named as in `serial`.
+      merge: a layer or function of the list of the branches' outputs, such as `sum` or
+        ``functools.partial(jnp.concatenate, axis=-1)``.
+
+    Input: whatever each of the branches takes.
+    Output: what `merge` returns.
+    Params, state: an entry for each branch that has any, and "merge" if that has.
+
+    Raises:
+      LayerError: something is neither a layer nor a function.
+
+    Example:
+      >>> import functools, jax.numpy as jnp, lenetjax as nn
+      >>> net = nn.branch(
+      ...     small=nn.conv2d(4, 1),
+      ...     large=nn.conv2d(4, 3, padding=1),
+      ...     merge=functools.partial(jnp.concatenate, axis=-1),
+      ... )
+      >>> params = net.init(jax.random.key(0), jnp.zeros((8, 5, 5, 2)))
+      >>> net.apply(params, jnp.zeros((8, 5, 5, 2))).shape
+      (8, 5, 5, 8)
+
+    Reference: Szegedy et al., "Going Deeper with Convolutions", 2014.
+    """
+    branches = _named("branch", layers, named_layers)
+
+    def forward(net: Net, x: PyTree) -> PyTree:
+        return net["merge"]([net[name](x) for name in branches])
+
+    return _combine("branch", forward, branches | {"merge": merge})
+
+
+def residual(body: AnyLayer, *, shortcut: AnyLayer | None = None) -> Layer:
+    """Adds a layer's output to its input: ``body(x) + x``.
+
+    Args:
+      body: a layer or function.
+      shortcut: what x goes through before it is added, such as a convolution of size 1
+        where the body changes the shape; nothing when None.
+
+    Input: whatever `body` takes.
+    Output: what `body` returns, an array.
+    Params, state: "body" and "shortcut", where they have any.
+
+    Raises:
+      LayerError: something is neither a layer nor a function; later, the shapes to be
+        added differ.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> block = nn.residual(nn.serial(nn.linear(3), jnp.tanh))
+      >>> params = block.init(jax.random.key(0), jnp.zeros((8, 3)))
+      >>> block.apply(params, jnp.zeros((8, 3))).shape
+      (8, 3)
+
+    Reference: He et al., "Deep Residual Learning for Image Recognition", 2015.
+    """
+
+    def forward(net: Net, x: PyTree) -> PyTree:
+        y = net["body"](x)
+        skip = x if shortcut is None else net["shortcut"](x)
+        if shapes_text(y) != shapes_text(skip):
+            raise LayerError(
+                f"cannot add {shapes_text(y)} of the body and {shapes_text(skip)} of "
+                "the shortcut; give a shortcut that makes the body's shape"
+            )
+        return y + skip
+
+    children = {"body": body} | ({} if shortcut is None else {"shortcut": shortcut})
+    return _combine("residual", forward, children)
 
 
 def compose(forward: Callable[[Any, PyTree], PyTree], **children: AnyLayer) -> Layer:
@@ -183,6 +304,16 @@ def _combine(
 
     self = Layer(kind, {}, children, frozenset(), f"{kind}(...)", plan, run)
     return self
+
+
+def _named(
+    kind: str, layers: tuple[AnyLayer, ...], named: Mapping[str, AnyLayer]
+) -> dict[str, AnyLayer]:
+    """The layers by name; those by position are called "0", "1", ..."""
+    children = {str(i): layer for i, layer in enumerate(layers)} | dict(named)
+    if len(children) < len(layers) + len(named):
+        raise LayerError(f"{kind}: a name is also the number of a layer by position")
+    return children
 
 
 def _entries(pairs: Mapping[str, tuple[Any, Any]], which: int) -> dict[str, Any]:

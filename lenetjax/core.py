@@ -84,7 +84,8 @@ class Plan:
     `x`, `y`, `params` and `state` hold a `jax.ShapeDtypeStruct` for each array.
     `init(key)` makes the real params and state. `children` are the plans of the
     layers inside, in the order of their calls (a shared layer stands there once per
-    call). `shapes` says in words what each layer makes.
+    call). `shapes` says in words what each layer makes. `copies` is how many there are
+    of each layer inside, each with its own params.
     """
 
     layer: "Layer"
@@ -96,6 +97,7 @@ class Plan:
     init: Callable[[jax.Array], tuple[Params, State]]
     children: tuple["Plan", ...] = ()
     shapes: tuple[str, ...] = ()
+    copies: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +112,8 @@ class Layer:
     Attributes:
       kind: the name of the function that made it, such as "conv2d".
       settings: what that function was given, as plain data.
-      children: the layers inside, by name.
+      children: the layers inside, by name; the one inside a wrapper such as `repeat`,
+        which adds nothing to its path, has the empty name.
       needs: which of `key`, `state` and `train` its own apply asks for.
       text: the layer on one line, such as "conv2d(6, kernel_size=3)".
     """
@@ -234,7 +237,7 @@ class Layer:
         """Yields this layer and all layers inside it, with their paths."""
         yield path, self
         for name, child in self.children.items():
-            yield from child.walk(f"{path}/{name}" if path else name)
+            yield from child.walk(f"{path}/{name}" if path and name else path or name)
 
     def _refuse_state(self, verb: str, use: str) -> None:
         owners = _names(self, lambda layer: "state" in layer.needs)
@@ -261,9 +264,12 @@ class Layer:
     def __repr__(self) -> str:
         if not self.children:
             return self.text
-        lines = [f"({name}): {child!r}" for name, child in self.children.items()]
+        lines = [
+            f"({name}): {child!r}" if name else repr(child)
+            for name, child in self.children.items()
+        ]
         inside = "\n".join(lines).replace("\n", "\n  ")
-        return f"{self.kind}(\n  {inside}\n)"
+        return f"{self.text.removesuffix('...)').rstrip()}\n  {inside}\n)"
 
 
 def layer(

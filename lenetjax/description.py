@@ -6,12 +6,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from lenetjax import layers
-from lenetjax.combinators import serial
+from lenetjax import layers, wrappers
+from lenetjax.combinators import branch, parallel, residual, serial
 from lenetjax.core import Layer, LayerError, as_layer
 
-FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         jax.nn.celu,
@@ -34,6 +35,23 @@ FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
         jax.nn.tanh,
     )
 }
+FUNCTIONS |= {"builtins.sum": sum, "concatenate": jnp.concatenate, "stack": jnp.stack}
+COMBINATORS: dict[str, Callable[..., Layer]] = {
+    "serial": serial,
+    "parallel": lambda **children: (
+        parallel(*children.values())
+        if all(name.isdigit() for name in children)
+        else parallel(**children)
+    ),
+    "branch": branch,
+    "residual": residual,
+}
+WRAPPERS: dict[str, Callable[..., Layer]] = {
+    name: getattr(wrappers, name)
+    for name in (
+        "ensemble", "mixed_precision", "remat", "repeat", "spectral_norm", "weight_norm"
+    )
+}  # fmt: skip
 LAYERS: dict[str, Callable[..., Layer]] = {
     name: getattr(layers, name) for name in layers.__all__
 }
@@ -93,8 +111,10 @@ def build(
     try:
         if kinds and kind in kinds:
             return kinds[kind](**settings)
-        if kind == "serial":
-            return serial(**children)
+        if kind in COMBINATORS:
+            return COMBINATORS[kind](**children)
+        if kind in WRAPPERS:
+            return WRAPPERS[kind](layer=children[""], **settings)
         if kind in LAYERS:
             return LAYERS[kind](**settings)
         if kind in FUNCTIONS:

@@ -11,6 +11,10 @@ import pytest
 hypothesis.settings.register_profile(
     "lenetjax", deadline=None, derandomize=True, database=None, max_examples=20
 )
+# pytest --hypothesis-profile=sweep: more examples, and others each time
+hypothesis.settings.register_profile(
+    "sweep", deadline=None, database=None, max_examples=200
+)
 hypothesis.settings.load_profile("lenetjax")
 
 
@@ -19,6 +23,19 @@ def rank_promotion():
     """Forbids silent broadcasting between arrays of different rank."""
     with jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation(request):
+    """Compiles without XLA's optimizations where compiling is most of the work.
+
+    A sweep compiles as users do.
+    """
+    compiles_much = request.module.__name__.startswith(("test_torch_", "test_laws"))
+    sweeps = request.config.getoption("--hypothesis-profile") == "sweep"
+    jax.config.update("jax_disable_most_optimizations", compiles_much and not sweeps)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -20,11 +20,15 @@ MAY_IMPORT = {
     "signatures": {"checks"},
     "core": {"specs", "checks", "signatures"},
     "combinators": BASE,
+    "wrappers": BASE | {"functional"},
+    "trees": {"specs", "checks"},
+    "testing": {"specs", "core"},
     "functional": BASE,
     "layers": BASE | {"functional"},
     "losses": BASE | {"functional"},
+    "metrics": BASE | {"functional", "losses"},
     "models": BASE | {"combinators", "layers"},
-    "description": BASE | {"combinators", "layers"},
+    "description": BASE | {"combinators", "layers", "wrappers"},
     "measuring": {"specs"},
     "progress": set(),
     "data": set(),
@@ -38,7 +42,15 @@ MAY_IMPORT = {
 }  # fmt: skip
 PUBLIC = ["lenetjax"] + [
     f"lenetjax.{name}"
-    for name in ("data", "functional", "inspection", "layers", "models")
+    for name in (
+        "data",
+        "functional",
+        "inspection",
+        "layers",
+        "losses",
+        "models",
+        "wrappers",
+    )
 ]
 
 
@@ -133,7 +145,7 @@ def test_public_functions_have_an_example():
     """A docstring says what it does in one line, and shows it."""
     bare = [
         f"{module}.{name}"
-        for module in (*PUBLIC, "lenetjax.losses")
+        for module in (*PUBLIC, "lenetjax.metrics")
         for name, thing in vars(importlib.import_module(module)).items()
         if inspect.isfunction(thing)
         and not name.startswith("_")

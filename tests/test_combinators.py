@@ -159,3 +159,76 @@ def test_names_that_would_break_paths_are_refused(name):
     """A name stands in paths, in files and in keys."""
     with pytest.raises(nn.LayerError, match="cannot be a layer's name"):
         nn.serial(**{name: nn.linear(2)})
+
+
+def test_parallel_gives_each_layer_its_own_input():
+    """By position and by name, with the params under those names."""
+    a, b = jnp.ones((2, 3)), jnp.ones((2, 4))
+    by_position = nn.parallel(nn.linear(2), jnp.negative)
+    by_name = nn.parallel(one=nn.linear(2), two=jnp.negative)
+
+    params = by_position.init(KEY, (a, b))
+    first, second = by_position.apply(params, (a, b))
+    named = by_name.apply({"one": params["0"]}, {"two": b, "one": a})
+
+    assert (first == nn.linear(2).apply(params["0"], a)).all()
+    assert (second == -b).all()
+    assert list(named) == ["one", "two"]
+    assert (named["one"] == first).all()
+
+
+def test_branch_merges_in_the_order_of_the_branches():
+    """The list that `merge` gets is in the order of the arguments."""
+    net = nn.branch(
+        jnp.negative, b=jnp.exp, a=jnp.tanh, merge=lambda ys: jnp.stack(ys, -1)
+    )
+    x = jnp.ones((2, 3))
+
+    y = net.apply({}, x)
+
+    assert (y == jnp.stack([-x, jnp.exp(x), jnp.tanh(x)], -1)).all()
+
+
+def test_residual_adds_its_input():
+    """Or what the shortcut makes of it."""
+    x = jnp.ones((2, 3))
+
+    assert (nn.residual(jnp.exp).apply({}, x) == jnp.exp(x) + x).all()
+    net = nn.residual(jnp.exp, shortcut=jnp.negative)
+    assert (net.apply({}, x) == jnp.exp(x) - x).all()
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "message"),
+    [
+        (
+            nn.parallel(jnp.exp, jnp.exp),
+            jnp.ones((2, 3)),
+            "a tuple of 2 inputs for 0, 1",
+        ),
+        (nn.parallel(jnp.exp), (jnp.ones(2),) * 2, "a tuple of 1 inputs for 0, got"),
+        (nn.parallel(a=jnp.exp), {"b": jnp.ones(2)}, "a dict of inputs for a, got b"),
+        (nn.parallel(a=jnp.exp), (jnp.ones(2),), "a dict of inputs for a, got"),
+        (
+            nn.residual(nn.linear(4)),
+            jnp.ones((2, 3)),
+            r"cannot add float32\[2,4\] of the body and float32\[2,3\] of the shortcut",
+        ),
+        (
+            nn.residual(lambda x: x.sum(-1)),
+            jnp.ones((3, 3)),
+            "give a shortcut that makes the body's shape",
+        ),
+    ],
+)
+def test_inputs_that_do_not_fit_a_combinator(net, x, message):
+    """Nothing is broadcast, and the combinator's path is named."""
+    with pytest.raises(nn.LayerError, match=message) as caught:
+        nn.serial(outer=net).init(KEY, x)
+    assert caught.value.path == "outer"
+
+
+def test_layers_both_ways_are_refused():
+    """`parallel` would not know whether to return a tuple or a dict."""
+    with pytest.raises(nn.LayerError, match="by position or by name, not both"):
+        nn.parallel(jnp.exp, a=jnp.exp)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
 import lenetjax as nn
+import lenetjax.layers
 
 README = Path(__file__).parents[1] / "README.md"
 LINES = README.read_text(encoding="utf-8").splitlines()
@@ -95,3 +97,45 @@ def test_error_is_the_one_shown():
 def test_links_lead_somewhere(path):
     """Each file that the README refers to is in the repository."""
     assert (README.parent / path).exists()
+
+
+TABLE = [
+    [re.findall(r"`([^`]+)`", cell) for cell in line.strip("|").split(" | ")]
+    for line in LINES[LINES.index("## Coming from torch.nn") :]
+    if line.startswith("| ")
+]
+TABLE = TABLE[1 : [bool(row[0] == ["torch.optim"]) for row in TABLE].index(True)]
+
+
+def test_the_table_has_every_module_of_torch():
+    """No name of torch.nn is left out, and each stands there once."""
+    torch = pytest.importorskip("torch")
+    modules = {
+        name
+        for name, thing in vars(torch.nn).items()
+        if isinstance(thing, type) and issubclass(thing, torch.nn.Module)
+    }
+    listed = [name for theirs, *_ in TABLE for name in theirs]
+
+    assert sorted(name for name in listed if "." not in name) == sorted(modules)
+
+
+def test_the_table_has_every_layer_and_loss():
+    """Every name of ours in the table exists, and no public one is left out."""
+    ours = {
+        name
+        for _, here, *_ in TABLE
+        for text in here
+        for name in re.findall(r"\b(?:nn|jax|jnp|optax)(?:\.\w+)+", text)
+    }
+    for name in ours:
+        eval(name, {"nn": nn, "jax": jax, "jnp": jnp, "optax": optax})  # noqa: S307
+
+    layers = {f"nn.{name}" for name in lenetjax.layers.__all__}
+    losses = {
+        f"nn.losses.{name}"
+        for name in nn.losses.__all__
+        if name not in ("Reduction", "check_labels")
+    }
+    mentioned = set(re.findall(r"nn(?:\.\w+)+", str(TABLE) + "\n".join(LINES)))
+    assert layers | losses <= mentioned

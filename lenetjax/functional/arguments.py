@@ -62,6 +62,32 @@ def fraction(name: str, value: float) -> float:
     return float(value)
 
 
+def not_negative(name: str, value: float) -> float:
+    """Passes on a finite number of at least 0.
+
+    Raises:
+      LayerError: it is something else.
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 <= value < math.inf
+    ):
+        raise LayerError(f"{name} must be a finite number, not negative, got {value!r}")
+    return float(value)
+
+
+def choice(name: str, value: str, options: Sequence[str]) -> str:
+    """Passes on one of the words that an option knows.
+
+    Raises:
+      LayerError: it is something else.
+    """
+    if not isinstance(value, str) or value not in options:
+        raise LayerError(f"{name} must be one of {', '.join(options)}, got {value!r}")
+    return value
+
+
 def is_int(value: Any) -> TypeGuard[int]:
     return hasattr(value, "__index__") and not isinstance(value, bool | jax.Array)
 

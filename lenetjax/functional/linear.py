@@ -42,3 +42,48 @@ def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> ja
     if bias.shape != weight.shape[1:]:
         raise LayerError(f"expected a bias {weight.shape[1:]}, got {shapes_text(bias)}")
     return y + jnp.broadcast_to(bias, y.shape)
+
+
+def bilinear(
+    x1: jax.Array, x2: jax.Array, weight: jax.Array, bias: jax.Array | None = None
+) -> jax.Array:
+    """Computes a product of two inputs for each output: ``x1 @ weight[..., o] @ x2``.
+
+    Args:
+      x1: (..., in1), floating.
+      x2: (..., in2), floating, with the same axes before the last.
+      weight: (in1, in2, out); in PyTorch out comes first.
+      bias: (out,), or None.
+
+    Returns:
+      (..., out), in the dtype that the inputs and the weight promote to.
+
+    Raises:
+      LayerError: shapes or dtypes do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> x1, x2 = jnp.ones((8, 3)), jnp.ones((8, 4))
+      >>> nn.functional.bilinear(x1, x2, jnp.ones((3, 4, 2))).shape
+      (8, 2)
+
+    Follows `torch.nn.functional.bilinear`.
+    """
+    check_floating(x1)
+    check_floating(x2)
+    if (
+        weight.ndim != 3
+        or (x1.shape[-1:], x2.shape[-1:]) != (weight.shape[:1], weight.shape[1:2])
+        or x1.shape[:-1] != x2.shape[:-1]
+    ):
+        raise LayerError(
+            "expected x1 (..., in1), x2 (..., in2) and a weight (in1, in2, out), got "
+            f"{shapes_text(x1)}, {shapes_text(x2)} and {shapes_text(weight)}"
+        )
+    x1, x2, weight, bias = same_dtype(x1, x2, weight, bias)  # type: ignore[assignment]
+    y = jnp.einsum("...i,ijo,...j->...o", x1, weight, x2)
+    if bias is None:
+        return y
+    if bias.shape != weight.shape[2:]:
+        raise LayerError(f"expected a bias {weight.shape[2:]}, got {shapes_text(bias)}")
+    return y + jnp.broadcast_to(bias, y.shape)

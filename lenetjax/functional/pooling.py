@@ -1,25 +1,44 @@
 """Pooling as array functions. Images are (batch, ...spatial..., channels)."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import NDArray
 
 from lenetjax.core import LayerError
-from lenetjax.functional.arguments import (
-    Padding,
-    Pads,
-    PerAxis,
-    check_images,
-    check_window,
-    padding_spec,
-    pads_of,
-    per_axis,
-)
+from lenetjax.functional.arguments import Padding, Pads, PerAxis
+from lenetjax.functional.padding import pad_borders
+from lenetjax.functional.windows import Windows, largest, windows_of
+
+
+def max_pool1d(
+    x: jax.Array,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis | None = None,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Takes the largest value of each window of sequences.
+
+    Args, errors: as in `max_pool2d`, for x (batch, width, channels).
+
+    Returns:
+      (batch, out width, channels), x's dtype.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> nn.functional.max_pool1d(jnp.ones((8, 30, 6)), 2).shape
+      (8, 15, 6)
+
+    Follows `torch.nn.functional.max_pool1d`, channels last.
+    """
+    return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool2d(
@@ -28,6 +47,8 @@ def max_pool2d(
     *,
     stride: PerAxis | None = None,
     padding: Padding = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
 ) -> jax.Array:
     """Takes the largest value of each window.
 
@@ -39,10 +60,13 @@ def max_pool2d(
       stride: the step between windows; the window's size when None.
       padding: -inf around the image, at most half a window: an int, an int or
         (before, after) for each axis, "SAME" or "VALID".
+      dilation: the distance between the values of a window.
+      ceil_mode: whether a last window may reach over the end of the image.
 
     Returns:
       (batch, out height, out width, channels), x's dtype, where out height =
-      (height + padding - kernel height) // stride + 1.
+      (height + padding - dilation * (kernel height - 1) - 1) // stride + 1; with
+      `ceil_mode` the division is rounded up.
 
     Raises:
       LayerError: x is no batch of images, or the window is larger than the image.
@@ -54,9 +78,59 @@ def max_pool2d(
 
     Follows `torch.nn.functional.max_pool2d`, channels last.
     """
-    window, stride, pads = _windows(2, x, kernel_size, stride, padding)
-    lowest = np.array(-np.inf, x.dtype)
-    return _reduce(x, lowest, lax.max, window, stride, pads)
+    return _max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool3d(
+    x: jax.Array,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis | None = None,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Takes the largest value of each window of volumes.
+
+    Args, errors: as in `max_pool2d`, for x (batch, depth, height, width, channels).
+
+    Returns:
+      (batch, out depth, out height, out width, channels), x's dtype.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> nn.functional.max_pool3d(jnp.ones((2, 4, 8, 8, 6)), 2).shape
+      (2, 2, 4, 4, 6)
+
+    Follows `torch.nn.functional.max_pool3d`, channels last.
+    """
+    return _max_pool(3, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def avg_pool1d(
+    x: jax.Array,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> jax.Array:
+    """Takes the mean of each window of sequences.
+
+    Args, errors: as in `avg_pool2d`, for x (batch, width, channels).
+
+    Returns:
+      (batch, out width, channels), x's dtype.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> nn.functional.avg_pool1d(jnp.ones((8, 30, 6)), 2).shape
+      (8, 15, 6)
+
+    Follows `torch.nn.functional.avg_pool1d`, channels last.
+    """
+    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def avg_pool2d(
@@ -65,8 +139,10 @@ def avg_pool2d(
     *,
     stride: PerAxis | None = None,
     padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> jax.Array:
-    """Takes the mean of each window; padded zeros count, as in PyTorch.
+    """Takes the mean of each window.
 
     Args:
       x: images (batch, height, width, channels), floating.
@@ -74,6 +150,9 @@ def avg_pool2d(
       stride: the step between windows; the window's size when None.
       padding: zeros around the image, at most half a window: an int, an int or
         (before, after) for each axis, "SAME" or "VALID".
+      ceil_mode: whether a last window may reach over the end of the padded image; what
+        lies beyond counts nowhere.
+      count_include_pad: whether the zeros of the padding count in the mean.
 
     Returns:
       (batch, out height, out width, channels), x's dtype, sized as in `max_pool2d`.
@@ -88,41 +167,224 @@ def avg_pool2d(
 
     Follows `torch.nn.functional.avg_pool2d`, channels last.
     """
-    window, stride, pads = _windows(2, x, kernel_size, stride, padding)
-    total = _reduce(x, np.array(0, x.dtype), lax.add, window, stride, pads)
-    return total / math.prod(window)
+    return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
-def _windows(
+def avg_pool3d(
+    x: jax.Array,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> jax.Array:
+    """Takes the mean of each window of volumes.
+
+    Args, errors: as in `avg_pool2d`, for x (batch, depth, height, width, channels).
+
+    Returns:
+      (batch, out depth, out height, out width, channels), x's dtype.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> nn.functional.avg_pool3d(jnp.ones((2, 4, 8, 8, 6)), 2).shape
+      (2, 2, 4, 4, 6)
+
+    Follows `torch.nn.functional.avg_pool3d`, channels last.
+    """
+    return _avg_pool(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def _max_pool(
     rank: int,
     x: jax.Array,
     kernel_size: PerAxis,
     stride: PerAxis | None,
     padding: Padding,
-) -> tuple[tuple[int, ...], tuple[int, ...], Pads]:
-    check_images(x, rank)
-    window = per_axis("kernel_size", kernel_size, rank)
-    stride = window if stride is None else per_axis("stride", stride, rank)
-    sizes = x.shape[1:-1]
-    pads = pads_of(padding_spec(padding, rank), sizes, window, stride)
-    check_window(sizes, window, pads, "window")
-    if any(2 * max(pad) > w for pad, w in zip(pads, window, strict=True)):
-        raise LayerError(  # a window of padding alone has no largest value
-            f"padding may be at most half the window {window}, got {padding!r}"
-        )
-    return window, stride, pads
-
-
-def _reduce(
-    x: jax.Array,
-    start: np.ndarray[Any, Any],
-    operation: Callable[[Any, Any], Any],
-    window: tuple[int, ...],
-    stride: tuple[int, ...],
-    pads: Pads,
+    dilation: PerAxis,
+    ceil_mode: bool,
 ) -> jax.Array:
-    every_axis = ((0, 0), *pads, (0, 0))
-    y = lax.reduce_window(
-        x, start, operation, (1, *window, 1), (1, *stride, 1), every_axis
+    windows = windows_of(rank, x, kernel_size, stride, padding, dilation, ceil_mode)
+    if max(windows.dilation) > 1:  # lax has no gradient for those
+        return _dilated_max_pool(x, windows)
+    return jnp.asarray(
+        lax.reduce_window(
+            x, np.array(-np.inf, x.dtype), lax.max, *_on_every_axis(windows)
+        )
     )
-    return jnp.asarray(y)
+
+
+def _dilated_max_pool(x: jax.Array, windows: Windows) -> jax.Array:
+    x = pad_borders(x, windows.all_pads, "constant", -np.inf)
+    for axis in range(x.ndim - 2, 0, -1):  # so that ties go to the first of all
+        k, step, apart = (
+            windows.size[axis - 1],
+            windows.stride[axis - 1],
+            windows.dilation[axis - 1],
+        )
+        starts = np.arange(0, x.shape[axis] - apart * (k - 1), step)
+        x = largest(x, axis, starts[:, None] + apart * np.arange(k)[None])
+    return x
+
+
+def _avg_pool(
+    rank: int,
+    x: jax.Array,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> jax.Array:
+    windows = windows_of(rank, x, kernel_size, stride, padding, 1, ceil_mode)
+    total = jnp.asarray(
+        lax.reduce_window(x, np.array(0, x.dtype), lax.add, *_on_every_axis(windows))
+    )
+    if not any(windows.more) and (count_include_pad or not any(map(sum, windows.pads))):
+        return total / math.prod(windows.size)
+    counts = _counts(x.shape[1:-1], windows, count_include_pad)
+    return total / jnp.broadcast_to(
+        counts.astype(x.dtype)[None, ..., None], total.shape
+    )
+
+
+def _on_every_axis(
+    windows: Windows,
+) -> tuple[tuple[int, ...], tuple[int, ...], Pads]:
+    return (
+        (1, *windows.size, 1),
+        (1, *windows.stride, 1),
+        ((0, 0), *windows.all_pads, (0, 0)),
+    )
+
+
+def _counts(
+    sizes: tuple[int, ...], windows: Windows, with_padding: bool
+) -> NDArray[Any]:
+    """How many values each window takes the mean of."""
+    counts = np.ones((), int)
+    for n, k, step, (before, after), more in zip(
+        sizes, windows.size, windows.stride, windows.pads, windows.more, strict=True
+    ):
+        starts = np.arange(0, n + before + after + more - k + 1, step) - before
+        low, high = (-before, n + after) if with_padding else (0, n)
+        here = np.minimum(starts + k, high) - np.maximum(starts, low)
+        counts = np.multiply.outer(counts, here)
+    return counts
+
+
+def lp_pool1d(
+    x: jax.Array,
+    norm_type: float,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis | None = None,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Takes the p-norm of each window of sequences.
+
+    Args, errors: as in `lp_pool2d`, for x (batch, width, channels).
+
+    Returns:
+      (batch, out width, channels), x's dtype.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> nn.functional.lp_pool1d(jnp.array([3.0, 4.0]).reshape(1, 2, 1), 2, 2).item()
+      5.0
+
+    Follows `torch.nn.functional.lp_pool1d`, channels last.
+    """
+    return _lp_pool(1, x, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(
+    x: jax.Array,
+    norm_type: float,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis | None = None,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Takes the p-norm of each window: ``(sum of x ** p) ** (1 / p)``.
+
+    Args:
+      x: images (batch, height, width, channels), floating.
+      norm_type: the exponent p, above 0; for an odd one x should not be negative, as
+        values are not made positive, and a negative sum gives NaN.
+      kernel_size: the window's height and width, an int or one for each axis.
+      stride: the step between windows; the window's size when None.
+      ceil_mode: whether a last window may reach over the end of the image; its sum is
+        scaled up to a whole window's, as in PyTorch.
+
+    Returns:
+      (batch, out height, out width, channels), x's dtype. Where the sum is zero, so is
+      the gradient.
+
+    Raises:
+      LayerError: x is no batch of images, the exponent is not positive, or the window
+        is larger than the image.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> nn.functional.lp_pool2d(jnp.ones((8, 30, 30, 6)), 2, 2).shape
+      (8, 15, 15, 6)
+
+    Follows `torch.nn.functional.lp_pool2d`, channels last.
+    """
+    return _lp_pool(2, x, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(
+    x: jax.Array,
+    norm_type: float,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis | None = None,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Takes the p-norm of each window of volumes.
+
+    Args, errors: as in `lp_pool2d`, for x (batch, depth, height, width, channels).
+
+    Returns:
+      (batch, out depth, out height, out width, channels), x's dtype.
+
+    Example:
+      >>> import jax.numpy as jnp, lenetjax as nn
+      >>> nn.functional.lp_pool3d(jnp.ones((2, 4, 8, 8, 6)), 2, 2).shape
+      (2, 2, 4, 4, 6)
+
+    Follows `torch.nn.functional.lp_pool3d`, channels last.
+    """
+    return _lp_pool(3, x, norm_type, kernel_size, stride, ceil_mode)
+
+
+def check_norm_type(value: float) -> float:
+    """Passes on an exponent above 0; a whole one as an int, which keeps signs right.
+
+    Raises:
+      LayerError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise LayerError(f"norm_type must be a number above 0, got {value!r}")
+    if not 0 < value < math.inf:
+        raise LayerError(f"norm_type must be above 0 and finite, got {value!r}")
+    return int(value) if value == int(value) else value
+
+
+def _lp_pool(
+    rank: int,
+    x: jax.Array,
+    norm_type: float,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    ceil_mode: bool,
+) -> jax.Array:
+    p = check_norm_type(norm_type)
+    window = windows_of(rank, x, kernel_size, stride, 0, 1, ceil_mode).size
+    mean = _avg_pool(rank, x**p, kernel_size, stride, 0, ceil_mode, True)
+    total = mean * math.prod(window)
+    there = total != 0  # the root has no slope at zero
+    return jnp.where(there, jnp.where(there, total, 1) ** (1 / p), 0)

@@ -99,20 +99,23 @@ def summary(net: Layer, x: PyTree) -> Summary:
     plan = net.plan(x)
     seen: set[str] = set()
     rows = []
-    for leaf in _leaves(plan):
+    for leaf, copies in _leaves(plan):
         shared = leaf.path in seen
         seen.add(leaf.path)
-        output = shapes_text(leaf.y)
+        text = leaf.layer.text if copies == 1 else f"{copies} x {leaf.layer.text}"
         counts = (_count(leaf.params), _count(leaf.state), _flops(leaf))
-        rows.append(Row(leaf.path, leaf.layer.text, output, *counts, shared))
+        params, state, flops = (copies * count for count in counts)
+        output = shapes_text(leaf.y)
+        rows.append(Row(leaf.path, text, output, params, state, flops, shared))
     return Summary(shapes_text(plan.x), tuple(rows))
 
 
-def _leaves(plan: Plan) -> Iterator[Plan]:
-    if not plan.layer.children:
-        yield plan
+def _leaves(plan: Plan, copies: int = 1) -> Iterator[tuple[Plan, int]]:
+    """The layers that have no others inside, and how many copies there are of each."""
+    if not plan.children:
+        yield plan, copies
     for child in plan.children:
-        yield from _leaves(child)
+        yield from _leaves(child, copies * plan.copies)
 
 
 def _count(specs: dict[str, Any]) -> int:

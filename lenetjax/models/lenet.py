@@ -47,7 +47,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
     "tanh": jax.nn.tanh,
 }
-POOLS = {"max": max_pool2d, "avg": avg_pool2d}
+POOLS: dict[str, Callable[[int], Layer]] = {"max": max_pool2d, "avg": avg_pool2d}
 
 
 def lenet5(

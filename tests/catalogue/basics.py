@@ -1,48 +1,12 @@
-"""Every public layer, combinator and model, in several configurations.
-
-The laws in `test_laws.py` run over this list, and `test_architecture.py` fails when a
-public function that makes a layer is missing from it. The first word of a case's name
-is the function's name.
-"""
+"""The layers that LeNet is made of, combinators and models."""
 
 import functools
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import lenetjax as nn
-
-
-@dataclass(frozen=True)
-class Case:
-    """A layer, and the shape of an input that it takes.
-
-    `random` says that the output in training depends on the key, `drawn` that the
-    initial params do.
-    """
-
-    name: str
-    layer: nn.Layer
-    shape: tuple[int, ...]
-    random: bool = False
-    state: bool = False
-    drawn: bool = False
-
-    @functools.cache  # noqa: B019 (the catalogue lives as long as the program)
-    def example(self, dtype="float32"):
-        """Makes params, state and an input for the layer."""
-        x = jnp.asarray(spread(self.shape), dtype)
-        params, state = self.layer.init_with_state(jax.random.key(0), x)
-        return params, state, x
-
-
-def spread(shape: tuple[int, ...]) -> np.ndarray:
-    """Makes values in -1..1 of which no two are close, and none is close to zero."""
-    size = int(np.prod(shape))
-    ranks = np.random.default_rng(0).permutation(size)
-    return ((ranks + 0.25) / size * 2 - 1).reshape(shape)
+from catalogue.case import Case
 
 
 def noisy(stddev):
@@ -196,4 +160,4 @@ MODELS = [
         drawn=True,
     ),
 ]
-CATALOGUE = [*LAYERS, *COMBINED, *MODELS]
+CASES = [*LAYERS, *COMBINED, *MODELS]
