@@ -114,6 +114,8 @@ def build(
         if kind in COMBINATORS:
             return COMBINATORS[kind](**children)
         if kind in WRAPPERS:
+            if list(children) != [""]:
+                raise LayerError(f"{kind}: expected one child, with an empty name")
             return WRAPPERS[kind](layer=children[""], **settings)
         if kind in LAYERS:
             return LAYERS[kind](**settings)

@@ -221,18 +221,18 @@ def _derivatives(subject: Subject, train: bool) -> None:
             (f(moved(point, STEP)) - f(moved(point, -STEP))) / (2 * STEP)
         )
 
-    slope = forwards(value)
-    both = {
-        "forwards": (slope, differences(value)),
-        "backwards": (backwards(value), differences(value)),
-        "forwards twice": (forwards(slope), differences(slope)),
-        "forwards, then backwards": (backwards(slope), differences(slope)),
-        "backwards, then forwards": (forwards(backwards(value)), differences(slope)),
-    }
-    numbers = jax.jit(
-        lambda point: {name: (f(point), g(point)) for name, (f, g) in both.items()}
-    )(point)
-    for name, (got, want) in numbers.items():
+    def numbers(point: list[jax.Array]) -> dict[str, tuple[jax.Array, jax.Array]]:
+        slope, slope_backwards = forwards(value), backwards(value)
+        first, second = differences(value)(point), differences(slope)(point)
+        return {
+            "forwards": (slope(point), first),
+            "backwards": (slope_backwards(point), first),
+            "forwards twice": (forwards(slope)(point), second),
+            "forwards, then backwards": (backwards(slope)(point), second),
+            "backwards, then forwards": (forwards(slope_backwards)(point), second),
+        }
+
+    for name, (got, want) in jax.jit(numbers)(point).items():
         if not abs(got - want) <= 1e-5 * (1 + abs(want)):
             raise LawError(
                 f"differentiated {name} ({_mode(train)}) it gives {got:.8g} along a "

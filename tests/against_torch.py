@@ -17,8 +17,8 @@ TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 
 
 def given(*args, **kwargs):
-    """Hypothesis's `given`, with a third of the examples, as each compiles programs."""
-    examples = max(1, hypothesis.settings.default.max_examples // 3)
+    """Hypothesis's `given`, with a fifth of the examples, as each compiles programs."""
+    examples = max(1, hypothesis.settings.default.max_examples // 5)
 
     def decorate(test):
         return hypothesis.settings(max_examples=examples)(

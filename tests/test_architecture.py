@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from catalogue import CATALOGUE
+from catalogue.losses import LOSSES
 
 import lenetjax as nn
 
@@ -139,6 +140,17 @@ def test_the_catalogue_is_complete():
 
     assert makers - shown == set()
     assert {"conv2d", "serial", "lenet"} <= makers
+
+
+def test_the_catalogue_has_every_loss():
+    """Every public loss has a case there."""
+    losses = {
+        name
+        for name in nn.losses.__all__
+        if inspect.isfunction(getattr(nn.losses, name)) and name != "check_labels"
+    }
+
+    assert {case.name.split()[0] for case in LOSSES} == losses
 
 
 def test_public_functions_have_an_example():

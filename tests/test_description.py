@@ -83,6 +83,8 @@ def test_layers_of_your_own_are_named():
         {"kind": "relu", "settings": {"x": 1}, "children": {}},
         {"kind": "serial", "settings": {}, "children": {"a": {"kind": "eval"}}},
         {"kind": ["linear"], "settings": {}, "children": {}},
+        {"kind": "repeat", "settings": {"n": 2}, "children": {}},
+        {"kind": "residual", "settings": {}, "children": {}},
     ],
 )
 def test_a_bad_description_is_refused(description):

@@ -81,7 +81,7 @@ def cross_entropy(
     ignored = _ignored(labels, ignore_index)
     losses, counts = _picked(log_p, labels, weights, ignored)
     if smoothing:
-        spread = -(log_p * jnp.broadcast_to(weights, log_p.shape)).mean(-1)
+        spread = -_weighted(log_p, weights).mean(-1)
         spread = jnp.where(ignored, 0, spread)
         losses = (1 - smoothing) * losses + smoothing * spread
     return reduce(losses, reduction, result_dtype(logits), weights=counts)
@@ -201,21 +201,24 @@ def _are_probabilities(labels: jax.Array, logits: jax.Array) -> bool:
     return True
 
 
-def _class_weights(loss: str, weight: jax.Array | None, log_p: jax.Array) -> jax.Array:
+def _class_weights(
+    loss: str, weight: jax.Array | None, log_p: jax.Array
+) -> jax.Array | None:
     if weight is None:
-        return jnp.ones(log_p.shape[-1:], log_p.dtype)
+        return None
     check_shape(loss, "weight", weight, log_p.shape[-1:])
     return jnp.asarray(weight, log_p.dtype)
 
 
 def _picked(
-    log_p: jax.Array, labels: jax.Array, weights: jax.Array, ignored: jax.Array
+    log_p: jax.Array, labels: jax.Array, weights: jax.Array | None, ignored: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """The weighted loss of each label, and its weight."""
     right = (labels >= 0) & (labels < log_p.shape[-1])
     index = jnp.where(right, labels, 0)  # a wrong label picks any, to become NaN
     losses = -jnp.take_along_axis(log_p, index[..., None], -1).squeeze(-1)
-    counts = jnp.where(ignored, 0, jnp.take(weights, index))
+    each = jnp.ones_like(losses) if weights is None else jnp.take(weights, index)
+    counts = jnp.where(ignored, 0, each)
     losses = spoil(losses * counts, ~right & ~ignored)
     return jnp.where(ignored, 0, losses), counts
 
@@ -227,12 +230,18 @@ def _ignored(labels: jax.Array, ignore_index: int | None) -> jax.Array:
 
 
 def _expected(
-    log_p: jax.Array, labels: jax.Array, weights: jax.Array, smoothing: float
+    log_p: jax.Array, labels: jax.Array, weights: jax.Array | None, smoothing: float
 ) -> jax.Array:
     """The mean loss of each row's distribution of labels."""
     target = jnp.asarray(labels, log_p.dtype)
     wrong = jnp.any(target < 0, -1) | (jnp.abs(target.sum(-1) - 1) > SUM_ERROR)
     if smoothing:
         target = target * (1 - smoothing) + smoothing / log_p.shape[-1]
-    weighted = target * jnp.broadcast_to(weights, log_p.shape)
-    return spoil(-(log_p * weighted).sum(-1), wrong)
+    return spoil(-(log_p * _weighted(target, weights)).sum(-1), wrong)
+
+
+def _weighted(values: jax.Array, weights: jax.Array | None) -> jax.Array:
+    """Multiplies each class by its weight."""
+    if weights is None:
+        return values
+    return values * jnp.broadcast_to(weights, values.shape)
