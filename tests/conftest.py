@@ -11,9 +11,9 @@ import pytest
 hypothesis.settings.register_profile(
     "lenetjax", deadline=None, derandomize=True, database=None, max_examples=20
 )
-# pytest --hypothesis-profile=sweep: ten times as many examples
+# pytest --hypothesis-profile=sweep: five times as many examples
 hypothesis.settings.register_profile(
-    "sweep", deadline=None, derandomize=True, database=None, max_examples=200
+    "sweep", deadline=None, derandomize=True, database=None, max_examples=100
 )
 hypothesis.settings.load_profile("lenetjax")
 
