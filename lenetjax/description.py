@@ -38,11 +38,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 FUNCTIONS |= {"builtins.sum": sum, "concatenate": jnp.concatenate, "stack": jnp.stack}
 COMBINATORS: dict[str, Callable[..., Layer]] = {
     "serial": serial,
-    "parallel": lambda **children: (
-        parallel(*children.values())
-        if all(name.isdigit() for name in children)
-        else parallel(**children)
-    ),
+    "parallel": parallel,
     "branch": branch,
     "residual": residual,
 }

@@ -96,16 +96,10 @@ class Subject:
         key = jax.random.key(seed)
         return self.layer.apply_with_state(params, state, x, key=key, train=train)
 
-    def compiled(self, params: Any, state: Any, x: PyTree, train: bool) -> Any:
-        """The same, compiled once for each mode and shape."""
-        return self._programs[train](params, state, x)
-
     @cached_property
-    def _programs(self) -> dict[bool, Callable[..., Any]]:
-        def program(train: bool) -> Callable[..., Any]:
-            return jax.jit(lambda params, state, x: self.run(params, state, x, train))
-
-        return {train: program(train) for train in (False, True)}
+    def compiled(self) -> Callable[[Any, Any, PyTree, bool], Any]:
+        """The same, compiled once for each mode and shape."""
+        return jax.jit(self.run, static_argnums=3)
 
     @cached_property
     def results(self) -> dict[bool, Any]:

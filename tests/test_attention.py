@@ -286,7 +286,10 @@ def test_the_block_refuses():
     refused(lambda: make(2, hidden=0), "hidden must be a positive int")
     refused(lambda: make(2, hidden=3, activation="tanh"), "activation", "relu, gelu")
     refused(lambda: make(2, hidden=3, dropout=-1), "dropout", "-1")
-    refused(lambda: make(2, hidden=3, eps=-1), "eps must not be negative")
+    refused(
+        lambda: make(2, hidden=3, eps=-1),
+        "eps must be a finite number, not negative, got -1",
+    )
     refused(lambda: make(3, hidden=3).init(key, X), "heads=3", "4 features")
     refused(lambda: layer.init(key, X[0]), "x (batch, length, features)")
     refused(lambda: layer.init(key, {"x": X, "masks": X}), "'x'", "'mask'", "masks")

@@ -53,11 +53,7 @@ def fraction(name: str, value: float) -> float:
     Raises:
       LayerError: it is something else.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not 0 <= value <= 1
-    ):
+    if not is_number(value) or not 0 <= value <= 1:
         raise LayerError(f"{name} must be a number from 0 to 1, got {value!r}")
     return float(value)
 
@@ -68,11 +64,7 @@ def not_negative(name: str, value: float) -> float:
     Raises:
       LayerError: it is something else.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not 0 <= value < math.inf
-    ):
+    if not is_number(value) or not 0 <= value < math.inf:
         raise LayerError(f"{name} must be a finite number, not negative, got {value!r}")
     return float(value)
 
@@ -86,6 +78,10 @@ def choice(name: str, value: str, options: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise LayerError(f"{name} must be one of {', '.join(options)}, got {value!r}")
     return value
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_int(value: Any) -> TypeGuard[int]:
@@ -183,6 +179,11 @@ def check_window(
             + (f" with its padding, {_by(padded)}" if any(map(sum, pads)) else "")
             + "; use a larger image, more padding or a smaller window"
         )
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """Converts half precision to float32, to compute in."""
+    return jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
 
 
 def same_dtype(*arrays: jax.Array | None) -> list[jax.Array | None]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lenetjax.core import LayerError
-from lenetjax.functional.arguments import check_floating
+from lenetjax.functional.arguments import at_least_float32, check_floating
 from lenetjax.specs import shapes_text
 
 
@@ -39,7 +39,7 @@ def batch_statistics(
             "expected (batch, ..., channels) with at least 2 values for each channel, "
             f"got {shapes_text(x)}"
         )
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = at_least_float32(x)
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axes)
     # The sum is rounded, which shows where the mean is large.

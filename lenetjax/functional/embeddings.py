@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lenetjax.core import LayerError
-from lenetjax.functional.arguments import ArrayLike, check_floating, is_int, per_axis
+from lenetjax.functional.arguments import (
+    ArrayLike,
+    check_floating,
+    is_int,
+    is_number,
+    per_axis,
+)
 from lenetjax.specs import shapes_text
 
 
@@ -204,11 +210,7 @@ def check_base(base: float) -> None:
     Raises:
       LayerError: it is something else.
     """
-    if (
-        isinstance(base, bool)
-        or not isinstance(base, int | float)
-        or not 0 < base < float("inf")
-    ):
+    if not is_number(base) or not 0 < base < float("inf"):
         raise LayerError(f"base must be a positive number, got {base!r}")
 
 

@@ -11,7 +11,12 @@ import numpy as np
 from jax import lax
 
 from lenetjax.core import LayerError
-from lenetjax.functional.arguments import ArrayLike, check_floating, per_axis
+from lenetjax.functional.arguments import (
+    ArrayLike,
+    at_least_float32,
+    check_floating,
+    per_axis,
+)
 from lenetjax.specs import shapes_text
 
 
@@ -85,7 +90,7 @@ def rms_norm(
     """
     over = last_axes(x, axes)
     _check_params(x, x.shape[over[0] :], weight)
-    wide = _at_least_float32(x)
+    wide = at_least_float32(x)
     if eps is None:
         eps = float(np.finfo(wide.dtype).eps)
     mean_square = jnp.square(wide).mean(over, keepdims=True)
@@ -205,7 +210,7 @@ def local_response_norm(
     if x.ndim < 1:
         raise LayerError(f"expected (..., channels), got {shapes_text(x)}")
     width = per_axis("size", size, 1)[0]
-    wide = _at_least_float32(x)
+    wide = at_least_float32(x)
     window = (1,) * (x.ndim - 1) + (width,)
     pads = [(0, 0)] * (x.ndim - 1) + [(width // 2, (width - 1) // 2)]
     total: jax.Array = lax.reduce_window(
@@ -264,13 +269,9 @@ def _check_params(
             )
 
 
-def _at_least_float32(x: jax.Array) -> jax.Array:
-    return jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
-
-
 def _standardized(x: jax.Array, axes: tuple[int, ...], eps: float) -> jax.Array:
     """Brings the mean over some axes to zero, and the variance to one."""
-    x = _at_least_float32(x)
+    x = at_least_float32(x)
     for _ in range(2):  # the first mean is rounded, which shows where it is large
         x = x - x.mean(axes, keepdims=True)
     var = jnp.square(x).mean(axes, keepdims=True)

@@ -10,7 +10,7 @@ from jax import lax
 from numpy.typing import NDArray
 
 from lenetjax.core import LayerError
-from lenetjax.functional.arguments import Padding, Pads, PerAxis
+from lenetjax.functional.arguments import Padding, Pads, PerAxis, is_number
 from lenetjax.functional.padding import pad_borders
 from lenetjax.functional.windows import Windows, largest, windows_of
 
@@ -367,7 +367,7 @@ def check_norm_type(value: float) -> float:
     Raises:
       LayerError: it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_number(value):
         raise LayerError(f"norm_type must be a number above 0, got {value!r}")
     if not 0 < value < math.inf:
         raise LayerError(f"norm_type must be above 0 and finite, got {value!r}")

@@ -10,13 +10,16 @@ import numpy as np
 from jax import lax
 
 from lenetjax.core import LayerError, Params
-from lenetjax.functional.arguments import ArrayLike, check_floating
+from lenetjax.functional.arguments import (
+    ArrayLike,
+    at_least_float32,
+    check_floating,
+)
 from lenetjax.functional.linear import linear
 from lenetjax.functional.recurrent import (
     Carry,
     Cell,
     advance,
-    at_least_float32,
     one_dtype,
 )
 from lenetjax.specs import shapes_text

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from lenetjax.core import LayerError
-from lenetjax.functional.arguments import check_floating
+from lenetjax.functional.arguments import at_least_float32, check_floating
 from lenetjax.functional.linear import linear
 from lenetjax.specs import shapes_text
 
@@ -191,10 +191,6 @@ def one_dtype(arrays: Any) -> Any:
     """Converts a tree of arrays to the one dtype that holds them all."""
     dtype = jnp.result_type(*jax.tree.leaves(arrays))
     return jax.tree.map(lambda array: array.astype(dtype), arrays)
-
-
-def at_least_float32(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _rnn_step(activation: Callable[[jax.Array], jax.Array]) -> OneStep:

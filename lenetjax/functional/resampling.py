@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenetjax.core import LayerError
-from lenetjax.functional.arguments import PerAxis, check_floating, choice, per_axis
+from lenetjax.functional.arguments import (
+    PerAxis,
+    check_floating,
+    choice,
+    is_number,
+    per_axis,
+)
 from lenetjax.specs import shapes_text
 
 MODES = ("nearest", "nearest-exact", "linear", "cubic")
@@ -117,8 +123,7 @@ def _factors(scale_factor: ScaleFactor | None, rank: int) -> tuple[float, ...]:
     if not isinstance(factors, Sequence):
         factors = (factors,) * rank
     if len(factors) != rank or not all(
-        isinstance(f, (int, float)) and not isinstance(f, bool) and 0 < f < math.inf
-        for f in factors
+        is_number(f) and 0 < f < math.inf for f in factors
     ):
         raise LayerError(
             "scale_factor must be a positive number, or one for each of the "

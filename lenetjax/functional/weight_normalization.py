@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lenetjax.core import LayerError
-from lenetjax.functional.arguments import check_floating, per_axis
+from lenetjax.functional.arguments import at_least_float32, check_floating, per_axis
 from lenetjax.specs import shapes_text
 
 
@@ -37,9 +37,9 @@ def weight_norm(direction: jax.Array, gain: jax.Array) -> jax.Array:
             f"expected a gain of shape {direction.shape[-1:]} for the direction "
             f"{shapes_text(direction)}, got {shapes_text(gain)}"
         )
-    wide = _at_least_float32(direction)
+    wide = at_least_float32(direction)
     norm = jnp.sqrt(jnp.square(wide).sum(range(direction.ndim - 1)))
-    scale = _at_least_float32(gain) / norm
+    scale = at_least_float32(gain) / norm
     return (wide * jnp.broadcast_to(scale, wide.shape)).astype(direction.dtype)
 
 
@@ -90,7 +90,7 @@ def spectral_norm(
             f"{shapes_text((weight, u, v))}"
         )
     per_axis("iterations", iterations, 1, least=0)
-    matrix = _at_least_float32(weight).reshape(rest, -1)
+    matrix = at_least_float32(weight).reshape(rest, -1)
     fixed = lax.stop_gradient(matrix)
     u, v = lax.stop_gradient((u, v))
     for _ in range(iterations):
@@ -102,7 +102,3 @@ def spectral_norm(
 
 def _unit(vector: jax.Array, eps: float) -> jax.Array:
     return vector / jnp.maximum(jnp.linalg.norm(vector), eps)
-
-
-def _at_least_float32(x: jax.Array) -> jax.Array:
-    return jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))

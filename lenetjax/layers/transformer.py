@@ -9,7 +9,7 @@ from jax.nn.initializers import Initializer
 
 from lenetjax import functional
 from lenetjax.core import Layer, LayerError, Params, PyTree, layer
-from lenetjax.functional.arguments import choice, fraction, size
+from lenetjax.functional.arguments import choice, fraction, not_negative, size
 from lenetjax.functional.embeddings import check_sequence
 from lenetjax.layers.initial import (
     attention_params,
@@ -82,8 +82,7 @@ def transformer_encoder_block(
     size("hidden", hidden)
     choice("activation", activation, tuple(ACTIVATIONS))
     fraction("dropout", dropout)
-    if not eps >= 0:
-        raise LayerError(f"eps must not be negative, got {eps!r}")
+    not_negative("eps", eps)
 
     def init(key: jax.Array, x: PyTree) -> Params:
         x = _inputs(x)["x"]
