@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-MODELS = ("lenet", "lenet5", "mlp")
+MODELS = ("lenet", "lenet5", "mlp", "resnet20")
 OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
 PLATFORMS = ("cpu", "gpu", "tpu")
 

@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -136,7 +137,13 @@ def _load(name: str, folder: Path | None) -> Dataset:
 
 
 def _model(name: str) -> Layer:
-    return {"lenet": models.lenet, "lenet5": models.lenet5, "mlp": models.mlp}[name]()
+    makers: dict[str, Callable[[], Layer]] = {
+        "lenet": models.lenet,
+        "lenet5": models.lenet5,
+        "mlp": models.mlp,
+        "resnet20": models.resnet20,
+    }
+    return makers[name]()
 
 
 def _optimizer(training: dict[str, float], steps: int) -> optax.GradientTransformation:

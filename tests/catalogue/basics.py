@@ -159,5 +159,22 @@ MODELS = [
         (2, 3, 3, 1),
         drawn=True,
     ),
+    # Second derivatives of so many layers take long; their parts have been checked.
+    Case(
+        "resnet",
+        nn.models.resnet(8, 3),
+        (4, 8, 8, 2),
+        state=True,
+        drawn=True,
+        skip=("gradients",),
+    ),
+    Case(
+        "resnet20",
+        nn.models.resnet20(3),
+        (4, 8, 8, 2),
+        state=True,
+        drawn=True,
+        skip=("gradients",),
+    ),
 ]
 CASES = [*LAYERS, *COMBINED, *MODELS]
