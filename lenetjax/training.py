@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lenetjax import chunks
 from lenetjax.core import Layer, Params, State
 from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset
@@ -84,7 +85,11 @@ def train_state(
 
 
 def train_step(
-    net: Layer, optimizer: optax.GradientTransformation, loss: Loss = cross_entropy
+    net: Layer,
+    optimizer: optax.GradientTransformation,
+    loss: Loss = cross_entropy,
+    *,
+    chunk_size: int | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Makes the compiled training step: gradient, optimizer and new state in one.
 
@@ -92,11 +97,20 @@ def train_step(
       net: any layer.
       optimizer: any optax optimizer.
       loss: ``loss(outputs, labels)``, a scalar.
+      chunk_size: how many images of a batch to work on at once, to save memory; the
+        loss must be a mean over them. The gradients are summed up, and the result is
+        that of the whole batch. When None, a batch that outgrows the cache of a CPU
+        is worked on in chunks where that is sure to change nothing: with
+        `cross_entropy`, and layers without state or randomness.
 
     Returns:
       ``step(run, (images, labels)) -> (run, metrics)``, jitted. The run that goes in
       is donated: use the one that comes out. Metrics are scalars: "loss", and
       "accuracy" where the labels are class numbers.
+
+    Raises:
+      LayerError: by the step: images do not fit the net, or `chunk_size` is given and
+        the net has layers that work on the batch as a whole.
 
     Example:
       >>> import jax.numpy as jnp, lenetjax as nn, optax
@@ -110,29 +124,37 @@ def train_step(
     update = optax.with_extra_args_support(optimizer).update
 
     def step(run: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        images, labels = batch
         key = jax.random.fold_in(run.key, run.step)
 
-        def objective(params: Params) -> tuple[jax.Array, tuple[Any, State]]:
+        def objective(
+            params: Params, batch: Batch
+        ) -> tuple[jax.Array, tuple[Metrics, State]]:
+            images, labels = batch
             outputs, state = net.apply_with_state(
                 params, run.state, images, key=key, train=True
             )
-            return loss(outputs, labels), (outputs, state)
+            value = loss(outputs, labels)
+            return value, (_metrics(value, outputs, labels), state)
 
-        (value, (outputs, state)), grads = jax.value_and_grad(objective, has_aux=True)(
-            run.params
-        )
+        def gradients(batch: Batch) -> tuple[Params, Metrics, State]:
+            grads, (metrics, state) = jax.grad(objective, has_aux=True)(
+                run.params, batch
+            )
+            return grads, metrics, state
+
+        at_once = chunks.chunk_size(net, batch[0], loss, chunk_size)
+        grads, metrics, state = chunks.mean_over_chunks(gradients, batch, at_once)
         updates, opt_state = update(
             grads,
             run.opt_state,
             run.params,
-            value=value,
+            value=metrics["loss"],
             grad=grads,
-            value_fn=lambda params: objective(params)[0],
+            value_fn=lambda params: objective(params, batch)[0],
         )
         params = optax.apply_updates(run.params, updates)
         new_run = TrainState(params, state, opt_state, run.step + 1, run.key)
-        return new_run, _metrics(value, outputs, labels)
+        return new_run, metrics
 
     return jax.jit(step, donate_argnums=0)
 

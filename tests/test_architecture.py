@@ -35,7 +35,9 @@ MAY_IMPORT = {
     "data": set(),
     "checkpoint": {"specs"},
     "inspection": {"specs", "core"},
-    "training": BASE | {"data", "functional", "losses", "measuring", "progress"},
+    "chunks": BASE | {"functional", "losses"},
+    "training": BASE
+    | {"chunks", "data", "functional", "losses", "measuring", "progress"},
     "runs": BASE | {"checkpoint", "description"},
     "commands": BASE | {"data", "inspection", "losses", "models", "runs", "training"},
     "cli": {"commands"},

@@ -17,6 +17,8 @@ from lenetjax.functional.arguments import (
     same_dtype,
     size,
 )
+from lenetjax.functional.columns import convolve_columns
+from lenetjax.functional.fast_paths import columns_are_faster
 from lenetjax.functional.padding import pad_borders
 from lenetjax.specs import shapes_text
 
@@ -158,6 +160,8 @@ def _conv(
     check_window(sizes, window, pads, "kernel")
     if padding_mode != "zeros":
         x, pads = pad_borders(x, pads, padding_mode), ((0, 0),) * rank
+    if columns_are_faster(x, weight, groups):
+        return jnp.asarray(convolve_columns(x, weight, bias, stride, pads, dilation))
     y = lax.conv_general_dilated(
         x,
         weight,

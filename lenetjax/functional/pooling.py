@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from lenetjax.core import LayerError
 from lenetjax.functional.arguments import Padding, Pads, PerAxis, is_number
+from lenetjax.functional.disjoint_windows import max_pool_disjoint
+from lenetjax.functional.fast_paths import disjoint_is_faster
 from lenetjax.functional.padding import pad_borders
 from lenetjax.functional.windows import Windows, largest, windows_of
 
@@ -208,6 +210,8 @@ def _max_pool(
     windows = windows_of(rank, x, kernel_size, stride, padding, dilation, ceil_mode)
     if max(windows.dilation) > 1:  # lax has no gradient for those
         return _dilated_max_pool(x, windows)
+    if windows.disjoint and disjoint_is_faster(x, windows.size):
+        return jnp.asarray(max_pool_disjoint(x, windows.size))
     return jnp.asarray(
         lax.reduce_window(
             x, np.array(-np.inf, x.dtype), lax.max, *_on_every_axis(windows)

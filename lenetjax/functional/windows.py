@@ -45,6 +45,15 @@ class Windows(NamedTuple):
             for (before, after), more in zip(self.pads, self.more, strict=True)
         )
 
+    @property
+    def disjoint(self) -> bool:
+        """Whether they lie side by side within the image, without gap or overlap."""
+        return (
+            self.stride == self.size
+            and max(self.dilation) == 1
+            and not any(map(any, self.all_pads))
+        )
+
 
 def windows_of(
     rank: int,

@@ -1,0 +1,108 @@
+"""A batch worked on in chunks that fit the processor's cache, with the same result."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lenetjax.core import Layer, LayerError, Plan
+from lenetjax.functional.arguments import size as checked_size
+from lenetjax.losses import cross_entropy
+
+Means = Any  # a pytree of arrays
+
+CACHE = 5 * 2**20  # bytes of layer outputs that pay best to work on at once
+
+# Layers that work on each example by itself, whatever their settings.
+SEPARATE = frozenset(
+    f"{name}{rank}d"
+    for name in ("conv", "max_pool", "avg_pool", "lp_pool")
+    for rank in (1, 2, 3)
+) | {"linear", "serial", "residual", "relu", "relu6", "tanh", "sigmoid", "gelu", "silu"}
+FLATTEN = "flatten()"  # with other settings it may flatten the batch
+
+
+def chunk_size(
+    net: Layer, images: Any, loss: Callable[..., Any], asked: int | None
+) -> int:
+    """How many examples of a batch to work on at once.
+
+    Where nothing is asked for, and the result is known to be the same: as many as fit
+    the cache, on a CPU; otherwise all. On a CPU, memory that is new to every call
+    costs more than the arithmetic on it.
+
+    Raises:
+      LayerError: chunks are asked for, and the net works on a batch as a whole.
+    """
+    plan = net.plan(images)
+    batch = len(jax.tree.leaves(images)[0])
+    if asked is not None:
+        _refuse_whole_batches(net, checked_size("chunk_size", asked))
+        return min(asked, batch)
+    one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
+    if not (one_cpu and loss is cross_entropy and _works_on_each_apart(net)):
+        return batch
+    most = max(1, CACHE * batch // max(1, _bytes(plan)))
+    if batch <= most:
+        return batch
+    divisors = (n for n in range(most, most // 2, -1) if batch % n == 0)
+    return next(divisors, most)
+
+
+def mean_over_chunks(function: Callable[[Any], Means], batch: Any, size: int) -> Means:
+    """Computes the means over a batch from those over its chunks, one by one.
+
+    Args:
+      function: from a chunk to a pytree of means over the chunk's examples.
+      batch: a pytree of arrays with the same first axis.
+      size: examples in a chunk; what remains is the last one.
+    """
+    total = len(jax.tree.leaves(batch)[0])
+    if total <= size:
+        return function(batch)
+    count = total // size
+    chunks = jax.tree.map(
+        lambda a: a[: count * size].reshape(count, size, *a.shape[1:]), batch
+    )
+    function = jax.jit(function)  # traced once for all that follows
+    shapes = jax.eval_shape(function, jax.tree.map(lambda a: a[0], chunks))
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+
+    def add(sums: Means, chunk: Any) -> tuple[Means, None]:
+        return jax.tree.map(jnp.add, sums, function(chunk)), None
+
+    sums, _ = lax.scan(add, zeros, chunks)
+    sums = jax.tree.map(lambda a: a * (size / total), sums)
+    rest = total - count * size
+    if rest == 0:
+        return sums
+    last = function(jax.tree.map(lambda a: a[count * size :], batch))
+    return jax.tree.map(lambda a, b: a + b * (rest / total), sums, last)
+
+
+def _works_on_each_apart(net: Layer) -> bool:
+    return all(
+        layer.kind in SEPARATE or layer.text == FLATTEN for _, layer in net.walk()
+    )
+
+
+def _refuse_whole_batches(net: Layer, size: int) -> None:
+    for path, layer in net.walk():
+        if layer.needs & {"state", "key"} or layer.kind == "batch_norm":
+            name = f"'{path}' = {layer.text}" if path else layer.text
+            raise LayerError(
+                f"chunk_size={size}: {name} works on the batch as a whole, and "
+                "chunks would change the result; leave chunk_size out"
+            )
+
+
+def _bytes(plan: Plan) -> int:
+    """The memory of all outputs of the layers inside."""
+    if not plan.children:
+        return sum(
+            math.prod(y.shape) * y.dtype.itemsize for y in jax.tree.leaves(plan.y)
+        )
+    return sum(map(_bytes, plan.children))

@@ -1,0 +1,56 @@
+"""Where another way of computing the same values is faster, and why.
+
+On a CPU, XLA convolves small images slowly, and the gradient of its windowed maximum
+is a scatter. `columns.py` and `disjoint_windows.py` compute the same values from
+slices, products and comparisons of whole vectors; the choice falls here, while jax
+traces, by platform, shape and dtype. `benchmarks/NOTES.md` has the measurements.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+MOST_IN, MOST_OUT = 8, 16  # channels; beyond, XLA's own convolution is as fast
+MOST_ROWS = 512  # values under a window, all channels of it
+MOST_POOLED = 16  # channels of a pooling; with more, turning the images costs too much
+MOST_CORNERS = 16  # values in a window of a pooling
+
+
+def columns_are_faster(x: jax.Array, weight: jax.Array, groups: int) -> bool:
+    """Whether a convolution should be one product over columns.
+
+    XLA's convolutions of few channels run at a tenth of the processor's speed, and
+    those of many channels do not.
+    """
+    *taps, channels, features = weight.shape
+    return (
+        _plain_cpu(x)
+        and groups == 1
+        and channels <= MOST_IN
+        and features <= MOST_OUT
+        and math.prod(taps) * channels <= MOST_ROWS
+    )
+
+
+def disjoint_is_faster(x: jax.Array, window: tuple[int, ...]) -> bool:
+    """Whether windows that do not overlap should be compared value by value.
+
+    The gradient is then a selection instead of a scatter.
+    """
+    return (
+        _plain_cpu(x)
+        and x.shape[-1] <= MOST_POOLED
+        and math.prod(window) <= MOST_CORNERS
+    )
+
+
+def _plain_cpu(x: jax.Array) -> bool:
+    """Whether x is computed on one CPU, in a dtype that its vectors hold."""
+    explicitly_sharded = any(jax.typeof(x).sharding.spec)
+    return (
+        jax.default_backend() == "cpu"
+        and x.dtype in (jnp.float32, jnp.float64)
+        and x.size > 0
+        and not explicitly_sharded
+    )

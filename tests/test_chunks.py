@@ -1,0 +1,96 @@
+"""A training step in chunks gives what the step on the whole batch gives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lenetjax as nn
+from lenetjax import chunks
+
+
+def draw(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def stepped(net, batch, chunk_size, loss=nn.losses.cross_entropy):
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    run = nn.train_state(net, optimizer, jax.random.key(0), batch[0])
+    step = nn.train_step(net, optimizer, loss, chunk_size=chunk_size)
+    run, metrics = step(run, batch)
+    return run.params, metrics, run.step
+
+
+def close(ours, theirs):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 4, 9, 10, 11])
+def test_chunks_change_nothing(chunk_size):
+    net = nn.serial(fc1=nn.linear(5), act=jnp.tanh, fc2=nn.linear(3))
+    batch = draw(0, 10, 4), jnp.arange(10) % 3
+    close(stepped(net, batch, chunk_size), stepped(net, batch, 10))
+
+
+def test_inputs_may_be_a_pytree_and_the_loss_another():
+    net = nn.serial(both=nn.parallel(nn.linear(2), nn.linear(2)), add=sum)
+    batch = (draw(0, 6, 3), draw(1, 6, 4)), draw(2, 6, 2)
+    loss = nn.losses.mse
+    close(stepped(net, batch, 2, loss), stepped(net, batch, None, loss))
+
+
+def test_a_large_batch_is_chunked_by_itself(monkeypatch):
+    net, images = nn.models.lenet(), jnp.zeros((256, 32, 32, 1))
+    loss = nn.losses.cross_entropy
+    size = chunks.chunk_size(net, images, loss, None)
+    assert size < 128
+    assert 256 % size == 0
+    assert chunks.chunk_size(net, images[:8], loss, None) == 8
+    monkeypatch.setattr(chunks, "CACHE", 2**17)  # a few images at a time
+    small = draw(0, 10, 32, 32, 1), jnp.arange(10)
+    assert chunks.chunk_size(net, small[0], loss, None) < 5
+    close(stepped(net, small, None), stepped(net, small, 10))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        nn.serial(bn=nn.batch_norm(), fc=nn.linear(2)),
+        nn.serial(drop=nn.dropout(0.5), fc=nn.linear(2)),
+    ],
+)
+def test_layers_that_see_the_whole_batch_are_not_chunked(net, monkeypatch):
+    monkeypatch.setattr(chunks, "CACHE", 1)
+    images = jnp.zeros((4, 3))
+    loss = nn.losses.cross_entropy
+    assert chunks.chunk_size(net, images, loss, None) == 4
+    with pytest.raises(nn.LayerError, match="works on the batch as a whole, and chunk"):
+        chunks.chunk_size(net, images, loss, 2)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        nn.serial(centre=lambda x: x - x.mean(0, keepdims=True), fc=nn.linear(2)),
+        nn.serial(flat=nn.flatten(0), wide=lambda x: x[None], fc=nn.linear(2)),
+    ],
+)
+def test_what_a_function_does_is_unknown(net, monkeypatch):
+    monkeypatch.setattr(chunks, "CACHE", 1)
+    loss = nn.losses.cross_entropy
+    assert chunks.chunk_size(net, jnp.zeros((4, 3)), loss, None) == 4
+
+
+def test_another_loss_is_not_chunked_by_itself(monkeypatch):
+    monkeypatch.setattr(chunks, "CACHE", 1)
+    net, images = nn.linear(2), jnp.zeros((4, 3))
+    assert chunks.chunk_size(net, images, nn.losses.mse, None) == 4
+    assert chunks.chunk_size(net, images, nn.losses.cross_entropy, None) == 1
+
+
+def test_a_chunk_has_a_size():
+    with pytest.raises(nn.LayerError, match="chunk_size must be a positive int, got 0"):
+        stepped(nn.linear(2), (jnp.zeros((4, 3)), jnp.zeros(4, int)), 0)
