@@ -239,7 +239,7 @@ def test_each_child_runs_under_its_name():
 
     compiled = jax.jit(net.apply).lower(params, IMAGES).as_text(debug_info=True)
 
-    assert "conv1/conv_general_dilated" in compiled
+    assert "conv1/dot_general" in compiled
     assert "block/fc1/dot_general" in compiled
 
 

@@ -16,8 +16,9 @@ from lenetjax.functional.batch_minor import (
 )
 
 
-# Jitted as one step: without an outer jit, its many operations run as one program.
-@partial(jax.jit, static_argnums=(3, 4, 5))
+# Called outside of jit, its many operations run as one program; inside, inlined, they
+# keep the name of their layer in profiles.
+@partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
 def convolve_columns(
     x: jax.Array,
     weight: jax.Array,

@@ -15,7 +15,7 @@ from lenetjax.functional.batch_minor import (
 )
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnums=1, inline=True)
 def max_pool_disjoint(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
     """Takes the largest value of each window; the stride is the window.
 
