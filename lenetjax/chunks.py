@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lenetjax.core import Layer, LayerError, Plan
+from lenetjax.core import Layer, LayerError, Plan, names_of
 from lenetjax.functional.arguments import size as checked_size
 from lenetjax.losses import cross_entropy
 
@@ -37,7 +37,6 @@ def chunk_size(
     Raises:
       LayerError: chunks are asked for, and the net works on a batch as a whole.
     """
-    plan = net.plan(images)
     batch = len(jax.tree.leaves(images)[0])
     if asked is not None:
         _refuse_whole_batches(net, checked_size("chunk_size", asked))
@@ -45,7 +44,7 @@ def chunk_size(
     one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
     if not (one_cpu and loss is cross_entropy and _works_on_each_apart(net)):
         return batch
-    most = max(1, CACHE * batch // max(1, _bytes(plan)))
+    most = max(1, CACHE * batch // max(1, _bytes(net.plan(images))))
     if batch <= most:
         return batch
     divisors = (n for n in range(most, most // 2, -1) if batch % n == 0)
@@ -69,7 +68,10 @@ def mean_over_chunks(function: Callable[[Any], Means], batch: Any, size: int) ->
     )
     function = jax.jit(function)  # traced once for all that follows
     shapes = jax.eval_shape(function, jax.tree.map(lambda a: a[0], chunks))
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+    # Summed in float32 at least: of many small terms bfloat16 would lose the last.
+    zeros = jax.tree.map(
+        lambda a: jnp.zeros(a.shape, jnp.promote_types(a.dtype, jnp.float32)), shapes
+    )
 
     def add(sums: Means, chunk: Any) -> tuple[Means, None]:
         return jax.tree.map(jnp.add, sums, function(chunk)), None
@@ -77,10 +79,10 @@ def mean_over_chunks(function: Callable[[Any], Means], batch: Any, size: int) ->
     sums, _ = lax.scan(add, zeros, chunks)
     sums = jax.tree.map(lambda a: a * (size / total), sums)
     rest = total - count * size
-    if rest == 0:
-        return sums
-    last = function(jax.tree.map(lambda a: a[count * size :], batch))
-    return jax.tree.map(lambda a, b: a + b * (rest / total), sums, last)
+    if rest:
+        last = function(jax.tree.map(lambda a: a[count * size :], batch))
+        sums = jax.tree.map(lambda a, b: a + b * (rest / total), sums, last)
+    return jax.tree.map(lambda a, like: a.astype(like.dtype), sums, shapes)
 
 
 def _works_on_each_apart(net: Layer) -> bool:
@@ -90,13 +92,12 @@ def _works_on_each_apart(net: Layer) -> bool:
 
 
 def _refuse_whole_batches(net: Layer, size: int) -> None:
-    for path, layer in net.walk():
-        if layer.needs & {"state", "key"} or layer.kind == "batch_norm":
-            name = f"'{path}' = {layer.text}" if path else layer.text
-            raise LayerError(
-                f"chunk_size={size}: {name} works on the batch as a whole, and "
-                "chunks would change the result; leave chunk_size out"
-            )
+    owners = names_of(net, lambda layer: bool(layer.needs & {"state", "key"}))
+    if owners:
+        raise LayerError(
+            f"chunk_size={size}: {owners} works on the batch as a whole, and "
+            "chunks would change the result; leave chunk_size out"
+        )
 
 
 def _bytes(plan: Plan) -> int:

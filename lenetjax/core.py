@@ -240,13 +240,13 @@ class Layer:
             yield from child.walk(f"{path}/{name}" if path and name else path or name)
 
     def _refuse_state(self, verb: str, use: str) -> None:
-        owners = _names(self, lambda layer: "state" in layer.needs)
+        owners = names_of(self, lambda layer: "state" in layer.needs)
         if owners:
             raise LayerError(f"{verb}: this net has state, in {owners}. Use {use}.")
 
     def _refuse_missing_key(self, train: bool) -> None:
         # A layer that asks for the mode too is random in training only.
-        random = _names(
+        random = names_of(
             self,
             lambda layer: (
                 "key" in layer.needs and (train or "train" not in layer.needs)
@@ -392,7 +392,7 @@ def name_number(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def _names(net: Layer, wanted: Callable[[Layer], bool]) -> str:
+def names_of(net: Layer, wanted: Callable[[Layer], bool]) -> str:
     """The paths of the leaves of a kind, for a message."""
     found = [(path, leaf) for path, leaf in net.walk() if wanted(leaf)]
     return ", ".join(

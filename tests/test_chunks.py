@@ -35,6 +35,16 @@ def test_chunks_change_nothing(chunk_size):
     close(stepped(net, batch, chunk_size), stepped(net, batch, 10))
 
 
+def test_chunks_of_bfloat16_are_summed_in_float32():
+    """In bfloat16, 1 + 2 ** -9 is 1 again, however often it is added."""
+    batch = jnp.full(256, 2**-9, jnp.bfloat16).at[0].set(1)
+
+    mean = chunks.mean_over_chunks(jnp.mean, batch, 1)
+
+    assert mean.dtype == jnp.bfloat16
+    np.testing.assert_allclose(float(mean), (1 + 255 / 512) / 256, rtol=2**-8)
+
+
 def test_inputs_may_be_a_pytree_and_the_loss_another():
     net = nn.serial(both=nn.parallel(nn.linear(2), nn.linear(2)), add=sum)
     batch = (draw(0, 6, 3), draw(1, 6, 4)), draw(2, 6, 2)

@@ -1,5 +1,6 @@
 """Images with the batch on the last axis, and laid out in memory so."""
 
+import math
 from typing import Any
 
 import jax
@@ -8,13 +9,12 @@ from jax.experimental.layout import Layout, with_layout_constraint
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-LINE = 4096  # bytes from one value to the next at which they share a cache set
+ALIAS = 4096  # bytes from one value to the next at which they share a cache set
 
 
 def to_batch_minor(x: jax.Array) -> jax.Array:
     """Turns (batch, ...spatial..., channels) into (channels, ...spatial..., batch)."""
-    height_and_on = x[0].size * x.dtype.itemsize if x.shape[0] else 0
-    if x.ndim > 2 and height_and_on % LINE == 0 and x.size:
+    if math.prod(x.shape[1:]) * x.dtype.itemsize % ALIAS == 0:
         # Images a power of two apart fall into the same few cache lines, and turning
         # them is five times as slow; one more column sets them apart.
         apart = row_major(jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, 1), (0, 0)]))

@@ -42,10 +42,9 @@ def _largest_jvp(
         winner = jnp.where(corner > best, number, winner)
         best = jnp.maximum(best, corner)
     inner = tuple(range(2, 2 * len(window) + 1, 2))
-    place = np.arange(math.prod(window), dtype=np.int32).reshape(window)
-    wins = jnp.expand_dims(winner, inner) == np.expand_dims(
-        place, [axis for axis in range(2 * len(window) + 2) if axis not in inner]
-    )
+    sizes = itertools.chain(*((1, k) for k in window))
+    place = np.arange(math.prod(window), dtype=np.int32).reshape(1, *sizes, 1)
+    wins = jnp.expand_dims(winner, inner) == place
     moved = jnp.where(wins, _split(tangents[0], window), 0)
     return best, moved.sum(inner)
 
