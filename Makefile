@@ -23,7 +23,8 @@ PYTEST = -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .NOTPARALLEL: # two installations into one environment must not meet
-.PHONY: help train test test-torch check format notebooks test-newest test-oldest clean
+.PHONY: help train test test-torch check format notebooks bench test-newest \
+	test-oldest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" \
@@ -50,6 +51,9 @@ format: .venv/.dev ## put imports and layout in order
 
 notebooks: .venv/.notebook ## run the notebooks and write their outputs into them
 	.venv/bin/python notebooks/run.py
+
+bench: .venv/.bench ## measure lenetjax beside its peers; ARGS=--quick to try it
+	.venv/bin/python -m benchmarks $(ARGS)
 
 test-newest: ## run the tests on the newest Python here and the newest jax
 	@if [ -z "$(PYTHON_NEWEST)" ]; then \

@@ -1,0 +1,103 @@
+"""The command: ``python -m benchmarks``, or ``make bench``."""
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from benchmarks.machine import describe
+from benchmarks.measurements import (
+    compiling,
+    ensemble,
+    epoch,
+    mnist99,
+    overhead,
+    peak,
+    scaling,
+    step,
+)
+from benchmarks.options import RESULTS, Options, parse
+from benchmarks.processes import Failure
+from benchmarks.session import Session, new_session
+
+MEASURES = {
+    "peak": peak.measure,
+    "step": step.measure,
+    "forward": step.measure,
+    "epoch": epoch.measure,
+    "scaling": scaling.measure,
+    "overhead": overhead.measure,
+    "ensemble": ensemble.measure,
+    "compile": compiling.measure,
+    "mnist99": mnist99.measure,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and writes; 1 where a peer computed something else, 2 on a slip."""
+    options = parse(arguments)
+    try:
+        with new_session(options) as session:
+            session.prepare()
+            # "step" and "forward" are measured together, by the same processes.
+            for measure in dict.fromkeys(MEASURES[part] for part in options.parts):
+                measure(session)
+            results = collect(session)
+    except Failure as failure:
+        print(f"benchmarks: lenetjax does not run here: {failure}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    print(report.plain(results))
+    write(results, options)
+    return 1 if session.errors else 0
+
+
+def collect(session: Session) -> dict[str, Any]:
+    """All that a run has found, ready for JSON."""
+    options = session.options
+    return {
+        "platform": options.platform,
+        "precision": options.precision,
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "quick": options.quick,
+        "machine": describe(session.device),
+        "flops": session.flops,
+        "left_out": session.left_out,
+        "errors": session.errors,
+        **session.results,
+    }
+
+
+def write(results: dict[str, Any], options: Options) -> None:
+    """Writes the JSON and the picture; of a complete run, RESULTS.md too.
+
+    What a shorter run finds does not replace the published results.
+    """
+    usual = RESULTS if options.complete else Path("runs") / "bench"
+    path = options.out or usual / f"{options.platform}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    written = [path]
+    if find_spec("matplotlib") is not None and "step" in results:
+        from benchmarks.figure import draw
+
+        picture = path.with_suffix(".png")
+        draw(results, picture)
+        written.append(picture)
+    if options.complete and options.out is None:
+        published = [RESULTS / f"{name}.json" for name in ("cpu", "gpu")]
+        out = RESULTS.parent / "RESULTS.md"
+        report.write([file for file in published if file.exists()], out)
+        written.append(out)
+    print(f"\nwrote {', '.join(map(str, written))}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""One epoch of real MNIST: `fit` against PyTorch's loops over preloaded tensors."""
+
+from contextlib import ExitStack
+
+from benchmarks.bursts import summary
+from benchmarks.peers import OURS, PEERS
+from benchmarks.processes import Failure
+from benchmarks.session import Session
+from benchmarks.turns import Task, take_turns
+
+BATCHES = [64, 256]
+ROUNDS = 3  # an epoch is long enough to be timed alone
+QUICK_IMAGES = 6000
+APART = 0.3  # how far mean losses may differ: first values and orders do
+
+
+def measure(session: Session) -> None:
+    """Notes the seconds of an epoch: everything but compilation counts."""
+    for batch in BATCHES:
+        measure_one(session, batch)
+
+
+def measure_one(session: Session, batch: int) -> None:
+    options = session.options
+    where = f"epoch, batch {batch}"
+    names = [
+        name
+        for name in options.peers
+        if name == OURS or (PEERS[name].family == "torch" and not PEERS[name].missing())
+    ]
+    images = QUICK_IMAGES if options.quick else None
+    losses: dict[str, float] = {}
+    session.say(f"{where}: measuring {', '.join(names)}")
+    with ExitStack() as stack:
+        workers = {}
+        for name in names:
+            spec = {"peer": name, "batch": batch, "images": images}
+            try:
+                worker = session.worker("epoch", PEERS[name].family, **spec)
+            except Failure as failure:
+                session.leave_out(name, where, str(failure))
+                continue
+            workers[name] = stack.enter_context(worker)
+        times = take_turns(
+            workers,
+            lambda name: [Task("epoch", "epoch", {})],
+            rounds=1 if options.quick else ROUNDS,
+            seconds=0,
+            failed=lambda name, why: session.leave_out(name, where, why),
+            timeout=900,
+        )
+        for name, worker in workers.items():
+            if (name, "epoch") in times:
+                losses[name] = worker.ask("loss")["loss"]
+    for name, loss in losses.items():
+        if abs(loss / losses.get(OURS, loss) - 1) > APART:
+            session.errors.append(f"{name}: mean loss {loss:.4f} ({where}), of "
+                                  f"{OURS} {losses[OURS]:.4f}")  # fmt: skip
+        timed = summary(times[name, "epoch"])
+        session.add("epoch", {"peer": name, "batch": batch, **timed, "loss": loss})
