@@ -55,12 +55,10 @@ def goals(results: Results) -> list[Goal]:
     ]  # fmt: skip
 
 
-def best(
-    rows: Sequence[Row], wanted: Callable[[str], bool], value: str = "median"
-) -> Row | None:
+def best(rows: Sequence[Row], wanted: Callable[[str], bool]) -> Row | None:
     """The row of the fastest peer of a kind, or None."""
     found = [row for row in rows if row["peer"] != OURS and wanted(row["peer"])]
-    return min(found, key=lambda row: row[value]) if found else None
+    return min(found, key=lambda row: row["median"]) if found else None
 
 
 def rows_of(results: Results, part: str, **where: Any) -> list[Row]:

@@ -82,14 +82,14 @@ def _columns(section: Section) -> Iterator[str]:
     for row in section.rows:
         first, *rest = zip(row, widths, strict=True)
         cells = [first[0].ljust(first[1])]
-        words = section.title == "Goals"
-        cells += [cell.ljust(w) if words else cell.rjust(w) for cell, w in rest]
+        put = str.ljust if section.of_words else str.rjust
+        cells += [put(cell, width) for cell, width in rest]
         yield "  ".join(cells).rstrip()
 
 
 def _markdown_table(section: Section) -> Iterator[str]:
     head, *body = section.rows
-    align = "---" if section.title == "Goals" else "---:"
+    align = "---" if section.of_words else "---:"
     yield f"| {' | '.join(head)} |"
     yield f"|---|{'|'.join([align] * (len(head) - 1))}|"
     for row in body:

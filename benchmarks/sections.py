@@ -19,6 +19,7 @@ class Section(NamedTuple):
     title: str
     about: str
     rows: list[list[str]]
+    of_words: bool = False  # rather than of numbers, which stand to the right
 
 
 def sections(results: Results) -> Iterator[Section]:
@@ -42,7 +43,7 @@ def goal_table(results: Results) -> Section:
     rows = [["what", "goal", "found", "", "where"]]
     for goal in goals(results):
         rows.append([goal.what, _wanted(goal), _found(goal), _verdict(goal), goal.note])
-    return Section("Goals", "Ratios of medians within one run.", rows)
+    return Section("Goals", "Ratios of medians within one run.", rows, of_words=True)
 
 
 def _wanted(goal: Goal) -> str:

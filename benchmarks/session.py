@@ -3,13 +3,13 @@
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.options import Options
-from benchmarks.peers import PEERS
+from benchmarks.peers import OURS, PEERS
 from benchmarks.processes import Failure, Worker
 
 Row = dict[str, Any]
@@ -93,23 +93,36 @@ class Session:
         return Worker(full, self._environment() | (variables or {}))
 
     @contextmanager
-    def peers(self, where: str, **spec: Any) -> Iterator[dict[str, Worker]]:
-        """Starts a process for each peer, one after the other, and ends them all."""
+    def workers(
+        self, where: str, specs: Mapping[str, dict[str, Any]]
+    ) -> Iterator[dict[str, Worker]]:
+        """Starts processes one after the other, and ends them all.
+
+        Args:
+          where: the measurement; what cannot be started is left out there.
+          specs: the arguments of `worker`, by the name to keep it under.
+        """
         with ExitStack() as stack:
-            workers = {}
-            for name in self.options.peers:
-                if why := PEERS[name].missing():
-                    self.leave_out(name, "everywhere", why)
-                    continue
+            started = {}
+            for name, spec in specs.items():
                 try:
-                    worker = self.worker(
-                        "training", PEERS[name].family, peer=name, **spec
-                    )
+                    started[name] = stack.enter_context(self.worker(**spec))
                 except Failure as failure:
                     self.leave_out(name, where, str(failure))
-                    continue
-                workers[name] = stack.enter_context(worker)
-            yield workers
+            yield started
+
+    def installed(self, *families: str) -> list[str]:
+        """The peers of these families asked for; those not installed are left out."""
+        found = []
+        for name in self.options.peers:
+            peer = PEERS[name]
+            if name != OURS and peer.family not in families:
+                continue
+            if why := peer.missing():
+                self.leave_out(name, "everywhere", why)
+            else:
+                found.append(name)
+        return found
 
     def _environment(self) -> dict[str, str | None]:
         """What must be set before a process starts."""

@@ -65,7 +65,6 @@ def start(spec: dict[str, Any]) -> Started:
     greeting = {
         "losses": losses,
         "logits": logits,
-        "first_seconds": first,
         "compile_seconds": max(0.0, first - later),
     }
     return greeting, {"step": step, "forward": forward, "memory": memory}

@@ -1,7 +1,7 @@
 """How long the LeNet step takes to compile, and whether it must be done again."""
 
 from benchmarks.bursts import summary
-from benchmarks.peers import OURS, PEERS
+from benchmarks.peers import OURS
 from benchmarks.processes import Failure
 from benchmarks.session import Session
 
@@ -12,11 +12,7 @@ TIMES = 5
 def measure(session: Session) -> None:
     """Compiles in fresh processes, one at a time, in turns."""
     options = session.options
-    names = [name for name in options.peers if PEERS[name].family == "jax"]
-    for name in list(names):
-        if why := PEERS[name].missing():
-            session.leave_out(name, "everywhere", why)
-            names.remove(name)
+    names = session.installed("jax")
     session.say(f"compile: compiling the LeNet step of {', '.join(names)}")
     seconds: dict[str, list[float]] = {}
     for _ in range(1 if options.quick else TIMES):

@@ -1,10 +1,7 @@
 """One epoch of real MNIST: `fit` against PyTorch's loops over preloaded tensors."""
 
-from contextlib import ExitStack
-
 from benchmarks.bursts import summary
 from benchmarks.peers import OURS, PEERS
-from benchmarks.processes import Failure
 from benchmarks.session import Session
 from benchmarks.turns import Task, take_turns
 
@@ -23,24 +20,15 @@ def measure(session: Session) -> None:
 def measure_one(session: Session, batch: int) -> None:
     options = session.options
     where = f"epoch, batch {batch}"
-    names = [
-        name
-        for name in options.peers
-        if name == OURS or (PEERS[name].family == "torch" and not PEERS[name].missing())
-    ]
     images = QUICK_IMAGES if options.quick else None
     losses: dict[str, float] = {}
-    session.say(f"{where}: measuring {', '.join(names)}")
-    with ExitStack() as stack:
-        workers = {}
-        for name in names:
-            spec = {"peer": name, "batch": batch, "images": images}
-            try:
-                worker = session.worker("epoch", PEERS[name].family, **spec)
-            except Failure as failure:
-                session.leave_out(name, where, str(failure))
-                continue
-            workers[name] = stack.enter_context(worker)
+    specs = {
+        name: {"job": "epoch", "family": PEERS[name].family, "peer": name,
+               "batch": batch, "images": images}
+        for name in session.installed("torch")
+    }  # fmt: skip
+    session.say(f"{where}: measuring {', '.join(specs)}")
+    with session.workers(where, specs) as workers:
         times = take_turns(
             workers,
             lambda name: [Task("epoch", "epoch", {})],

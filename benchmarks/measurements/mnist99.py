@@ -2,7 +2,7 @@
 
 import statistics
 
-from benchmarks.peers import OURS, PEERS
+from benchmarks.peers import PEERS
 from benchmarks.processes import Failure
 from benchmarks.session import Session
 
@@ -12,9 +12,7 @@ SEEDS = 10
 def measure(session: Session) -> None:
     """One peer after the other: a training run is long enough."""
     options = session.options
-    for name in options.peers:
-        if PEERS[name].missing() or (name != OURS and PEERS[name].family != "torch"):
-            continue
+    for name in session.installed("torch"):
         session.say(f"mnist99: training with {name}")
         runs = []
         try:

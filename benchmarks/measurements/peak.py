@@ -1,10 +1,8 @@
 """The machine's own limit: its fastest product of matrices in float32."""
 
-from contextlib import ExitStack
 from importlib.util import find_spec
 
 from benchmarks.bursts import summary
-from benchmarks.processes import Failure
 from benchmarks.session import Session
 from benchmarks.turns import Task, take_turns
 
@@ -19,15 +17,11 @@ def measure(session: Session) -> None:
         libraries.append("numpy")
     sizes = SIZES[options.platform][: 2 if options.quick else None]
     session.say("peak: measuring products of matrices")
-    with ExitStack() as stack:
-        workers = {}
-        for library in libraries:
-            try:
-                worker = session.worker("peak", library, library=library, sizes=sizes)
-            except Failure as failure:
-                session.leave_out(library, "peak", str(failure))
-                continue
-            workers[library] = stack.enter_context(worker)
+    specs = {
+        library: {"job": "peak", "family": library, "library": library, "sizes": sizes}
+        for library in libraries
+    }
+    with session.workers("peak", specs) as workers:
         times = take_turns(
             workers,
             lambda name: [Task(str(size), "gflops", {"size": size}) for size in sizes],

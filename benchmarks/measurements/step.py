@@ -2,6 +2,7 @@
 
 from benchmarks.agreement import outliers
 from benchmarks.bursts import summary
+from benchmarks.peers import PEERS
 from benchmarks.processes import Failure, Worker
 from benchmarks.session import Session
 from benchmarks.turns import Task, Times, take_turns
@@ -26,8 +27,12 @@ def measure_one(
     where = f"{model}, batch {batch}"
     session.say(f"{where}: starting the peers")
     wanted = forward_batches if "forward" in options.parts else []
-    spec = {"model": model, "batch": batch, "forward": forward_batches}
-    with session.peers(where, **spec) as workers:
+    specs = {
+        name: {"job": "training", "family": PEERS[name].family, "peer": name,
+               "model": model, "batch": batch, "forward": forward_batches}
+        for name in session.installed("jax", "torch")
+    }  # fmt: skip
+    with session.workers(where, specs) as workers:
         refuse_outliers(session, workers, model, where)
 
         def tasks(name: str) -> list[Task]:

@@ -4,6 +4,7 @@ The step keeps to its documentation's page on tricks, "Low-overhead training loo
 models are flattened once, and their leaves pass through `jax.jit`.
 """
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.peers.layouts import Block, blocks, features_first
-from benchmarks.peers.trainer import JaxTrainer, Trainer
+from benchmarks.peers.jax_trainer import JaxTrainer
+from benchmarks.peers.layouts import Block, blocks, features_first, place
+from benchmarks.peers.trainer import Trainer
 from benchmarks.setup import (
     CLASSES,
     EPSILON,
@@ -157,15 +159,13 @@ def make(setup: Setup, variant: str = "") -> Trainer:
 
 def with_values(model: Any, setup: Setup) -> Any:
     """The model with the first values in place of its own."""
-    bodies = {entry.path: i for i, entry in enumerate(blocks())}
     for path, array in features_first(setup.values).items():
-        module, name, kind = ("." + path).rsplit(".", 2)
-        module = module.removeprefix(".")
-
-        def where(model: Any, module: str = module, name: str = name) -> Any:
-            return getattr(model.blocks[bodies[module]] if module else model, name)
-
-        old = getattr(where(model), kind)
-        new = jnp.asarray(np.reshape(array, old.shape))
-        model = eqx.tree_at(lambda m, k=kind, w=where: getattr(w(m), k), model, new)
+        where = functools.partial(value_at, place=place(path))
+        new = jnp.asarray(np.reshape(array, where(model).shape))
+        model = eqx.tree_at(where, model, new)
     return model
+
+
+def value_at(model: Any, place: tuple[int | None, str, str]) -> Any:
+    block, name, kind = place
+    return getattr(getattr(model if block is None else model.blocks[block], name), kind)

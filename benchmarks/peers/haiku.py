@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from benchmarks.peers.jax_trainer import JaxTrainer, halved
 from benchmarks.peers.layouts import Block, blocks
-from benchmarks.peers.trainer import JaxTrainer, Trainer
+from benchmarks.peers.trainer import Trainer
 from benchmarks.setup import (
     CLASSES,
     EPSILON,
@@ -86,8 +87,7 @@ def block(x: jax.Array, entry: Block, train: bool) -> jax.Array:
     y = jax.nn.relu(norm(f"{name}_bn1")(y, train))
     y = norm(f"{name}_bn2")(conv(channels, 1, f"{name}_conv2")(y), train)
     if entry.stride == 2:
-        sides = (channels // 4, channels // 4)
-        x = jnp.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), sides))
+        x = halved(x)
     return jax.nn.relu(x + y)
 
 

@@ -52,6 +52,15 @@ class Block(NamedTuple):
     stride: int
 
 
+def place(path: str) -> tuple[int | None, str, str]:
+    """Where a value belongs: the block's number (None outside of them), the module in
+    it, and the kind, as in (0, "conv1", "weight").
+    """
+    *block, name, kind = path.rsplit(".", 2)
+    numbers = {entry.path: number for number, entry in enumerate(blocks())}
+    return (numbers[block[0]] if block else None), name, kind
+
+
 def blocks() -> list[Block]:
     """All blocks of ResNet-20, in order."""
     found = []

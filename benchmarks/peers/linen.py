@@ -9,8 +9,9 @@ import optax
 from flax import linen as nn
 from flax.training import train_state
 
+from benchmarks.peers.jax_trainer import JaxTrainer, halved
 from benchmarks.peers.layouts import Block, blocks
-from benchmarks.peers.trainer import JaxTrainer, Trainer
+from benchmarks.peers.trainer import Trainer
 from benchmarks.setup import (
     CLASSES,
     EPSILON,
@@ -60,8 +61,7 @@ def block(x: jax.Array, entry: Block, train: bool) -> jax.Array:
     y = nn.relu(norm(f"{name}_bn1", train)(y))
     y = norm(f"{name}_bn2", train)(conv(channels, 1, f"{name}_conv2")(y))
     if entry.stride == 2:
-        sides = (channels // 4, channels // 4)
-        x = jnp.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), sides))
+        x = halved(x)
     return nn.relu(x + y)
 
 

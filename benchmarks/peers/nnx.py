@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from benchmarks.peers.layouts import Block, blocks
-from benchmarks.peers.trainer import JaxTrainer, Trainer
+from benchmarks.peers.jax_trainer import JaxTrainer, halved
+from benchmarks.peers.layouts import Block, blocks, place
+from benchmarks.peers.trainer import Trainer
 from benchmarks.setup import (
     CLASSES,
     EPSILON,
@@ -43,7 +44,7 @@ class LeNet(nnx.Module):  # type: ignore[misc]
 
 class Body(nnx.Module):  # type: ignore[misc]
     def __init__(self, entry: Block, rngs: nnx.Rngs) -> None:
-        self.stride, self.channels = entry.stride, entry.channels
+        self.stride = entry.stride
         self.conv1 = conv(entry.inputs, entry.channels, entry.stride, rngs)
         self.bn1 = norm(entry.channels, rngs)
         self.conv2 = conv(entry.channels, entry.channels, 1, rngs)
@@ -53,8 +54,7 @@ class Body(nnx.Module):  # type: ignore[misc]
         y = nnx.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         if self.stride == 2:
-            sides = (self.channels // 4, self.channels // 4)
-            x = jnp.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), sides))
+            x = halved(x)
         return nnx.relu(x + y)
 
 
@@ -123,11 +123,9 @@ def make(setup: Setup, variant: str = "") -> Trainer:
 
 def set_values(model: Any, setup: Setup) -> None:
     """Puts the first values into the model."""
-    bodies = {entry.path: i for i, entry in enumerate(blocks())}
     for path, array in setup.values.items():
-        module, name, kind = ("." + path).rsplit(".", 2)
-        module = module.removeprefix(".")
-        owner = getattr(model.blocks[bodies[module]] if module else model, name)
+        block, name, kind = place(path)
+        owner = getattr(model if block is None else model.blocks[block], name)
         if kind == "weight":
             kind = "kernel" if array.ndim > 1 else "scale"
         variable = getattr(owner, kind)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 
 import lenetjax as nn
-from benchmarks.peers.trainer import JaxTrainer, Trainer
+from benchmarks.peers.jax_trainer import JaxTrainer
+from benchmarks.peers.trainer import Trainer
 from benchmarks.setup import IMAGES, LEARNING_RATE, MOMENTUM, Setup
 
 

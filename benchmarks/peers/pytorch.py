@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.peers.layouts import Block, blocks, features_first
+from benchmarks.peers.layouts import Block, blocks, features_first, place
 from benchmarks.peers.trainer import Trainer
 from benchmarks.setup import (
     CLASSES,
@@ -160,12 +160,10 @@ def make_net(setup: Setup) -> nn.Module:
 
 def state_dict(values: Mapping[str, Array]) -> dict[str, torch.Tensor]:
     """lenetjax's values (or running statistics) under the names of these modules."""
-    names = {entry.path: f"blocks.{i}" for i, entry in enumerate(blocks())}
     result = {}
     for path, array in features_first(values).items():
-        module, name, kind = ("." + path).rsplit(".", 2)
-        module = module.removeprefix(".")
-        where = f"{names[module]}.{name}" if module else name
+        block, name, kind = place(path)
+        where = name if block is None else f"blocks.{block}.{name}"
         kind = {"mean": "running_mean", "var": "running_var"}.get(kind, kind)
         result[f"{where}.{kind}"] = torch.from_numpy(np.array(array))
     return result

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.example_libraries import stax
 
+from benchmarks.peers.jax_trainer import JaxTrainer, halved
 from benchmarks.peers.layouts import Block, blocks
-from benchmarks.peers.trainer import JaxTrainer, Trainer
+from benchmarks.peers.trainer import Trainer
 from benchmarks.setup import (
     CLASSES,
     EPSILON,
@@ -53,7 +53,8 @@ def make(setup: Setup, variant: str = "") -> Trainer:
         (params, optimizer.init(params)),
         jax.jit(step, donate_argnums=0),
         lambda carry: carry[0],
-        None if deep else jax.jit(apply),
+        jax.jit(apply),
+        can_infer=not deep,
     )
 
 
@@ -94,7 +95,7 @@ def block(entry: Block) -> Pair:
         conv(entry.channels, entry.stride), stax.BatchNorm(epsilon=EPSILON), stax.Relu,
         conv(entry.channels, 1), stax.BatchNorm(epsilon=EPSILON),
     )  # fmt: skip
-    skip = stax.Identity if entry.stride == 1 else halved()
+    skip = stax.Identity if entry.stride == 1 else shortcut()
     net: Pair = stax.serial(
         stax.FanOut(2), stax.parallel(body, skip), stax.FanInSum, stax.Relu
     )
@@ -132,7 +133,7 @@ def conv(channels: int, stride: int) -> Pair:
     return init_without_bias, apply
 
 
-def halved() -> Pair:
+def shortcut() -> Pair:
     """Every second pixel, between channels of zeros."""
 
     def init(key: jax.Array, shape: Any) -> tuple[Any, Any]:
@@ -140,8 +141,7 @@ def halved() -> Pair:
         return (batch, height // 2, width // 2, 2 * channels), ()
 
     def apply(params: Any, x: jax.Array, **kwargs: Any) -> jax.Array:
-        half = x.shape[-1] // 2
-        return jnp.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (half, half)))
+        return halved(x)
 
     return init, apply
 
