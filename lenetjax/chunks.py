@@ -1,6 +1,5 @@
 """A batch worked on in chunks that fit the processor's cache, with the same result."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,13 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lenetjax.core import Layer, LayerError, Plan, names_of
+from lenetjax import cache
+from lenetjax.core import Layer, LayerError, names_of
 from lenetjax.functional.arguments import size as checked_size
 from lenetjax.losses import cross_entropy
 
 Means = Any  # a pytree of arrays
-
-CACHE = 5 * 2**20  # bytes of layer outputs that pay best to work on at once
 
 # Layers that work on each example by itself, whatever their settings.
 SEPARATE = frozenset(
@@ -31,8 +29,7 @@ def chunk_size(
     """How many examples of a batch to work on at once.
 
     Where nothing is asked for, and the result is known to be the same: as many as fit
-    the cache, on a CPU; otherwise all. On a CPU, memory that is new to every call
-    costs more than the arithmetic on it.
+    the cache, on a CPU; otherwise all.
 
     Raises:
       LayerError: chunks are asked for, and the net works on a batch as a whole.
@@ -41,12 +38,9 @@ def chunk_size(
     if asked is not None:
         _refuse_whole_batches(net, checked_size("chunk_size", asked))
         return min(asked, batch)
-    one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
-    if not (one_cpu and loss is cross_entropy and _works_on_each_apart(net)):
+    if loss is not cross_entropy or not _works_on_each_apart(net):
         return batch
-    most = max(1, CACHE * batch // max(1, _bytes(net.plan(images))))
-    if batch <= most:
-        return batch
+    most = cache.at_once(batch, cache.output_bytes(net.plan(images)), of=batch)
     divisors = (n for n in range(most, most // 2, -1) if batch % n == 0)
     return next(divisors, most)
 
@@ -98,12 +92,3 @@ def _refuse_whole_batches(net: Layer, size: int) -> None:
             f"chunk_size={size}: {owners} works on the batch as a whole, and "
             "chunks would change the result; leave chunk_size out"
         )
-
-
-def _bytes(plan: Plan) -> int:
-    """The memory of all outputs of the layers inside."""
-    if not plan.children:
-        return sum(
-            math.prod(y.shape) * y.dtype.itemsize for y in jax.tree.leaves(plan.y)
-        )
-    return sum(map(_bytes, plan.children))

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import lenetjax as nn
-from lenetjax import chunks
+from lenetjax import cache, chunks
 
 
 def draw(seed, *shape):
@@ -59,7 +59,7 @@ def test_a_large_batch_is_chunked_by_itself(monkeypatch):
     assert size < 128
     assert 256 % size == 0
     assert chunks.chunk_size(net, images[:8], loss, None) == 8
-    monkeypatch.setattr(chunks, "CACHE", 2**17)  # a few images at a time
+    monkeypatch.setattr(cache, "CACHE", 2**17)  # a few images at a time
     small = draw(0, 10, 32, 32, 1), jnp.arange(10)
     assert chunks.chunk_size(net, small[0], loss, None) < 5
     close(stepped(net, small, None), stepped(net, small, 10))
@@ -73,7 +73,7 @@ def test_a_large_batch_is_chunked_by_itself(monkeypatch):
     ],
 )
 def test_layers_that_see_the_whole_batch_are_not_chunked(net, monkeypatch):
-    monkeypatch.setattr(chunks, "CACHE", 1)
+    monkeypatch.setattr(cache, "CACHE", 1)
     images = jnp.zeros((4, 3))
     loss = nn.losses.cross_entropy
     assert chunks.chunk_size(net, images, loss, None) == 4
@@ -89,13 +89,13 @@ def test_layers_that_see_the_whole_batch_are_not_chunked(net, monkeypatch):
     ],
 )
 def test_what_a_function_does_is_unknown(net, monkeypatch):
-    monkeypatch.setattr(chunks, "CACHE", 1)
+    monkeypatch.setattr(cache, "CACHE", 1)
     loss = nn.losses.cross_entropy
     assert chunks.chunk_size(net, jnp.zeros((4, 3)), loss, None) == 4
 
 
 def test_another_loss_is_not_chunked_by_itself(monkeypatch):
-    monkeypatch.setattr(chunks, "CACHE", 1)
+    monkeypatch.setattr(cache, "CACHE", 1)
     net, images = nn.linear(2), jnp.zeros((4, 3))
     assert chunks.chunk_size(net, images, nn.losses.mse, None) == 4
     assert chunks.chunk_size(net, images, nn.losses.cross_entropy, None) == 1

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 import lenetjax as nn
+from lenetjax import cache
 
 X = jax.random.normal(jax.random.key(1), (4, 3))
 KEY = jax.random.key(0)
@@ -23,9 +25,9 @@ def copy_of(tree, i):
     return jax.tree.map(lambda array: array[i], tree)
 
 
-def equal(one, other):
+def equal(one, other, tol=1e-6):
     jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), one, other
+        functools.partial(np.testing.assert_allclose, rtol=tol, atol=tol), one, other
     )
 
 
@@ -50,21 +52,45 @@ def test_repeat_is_a_loop_over_copies(remat, train):
     equal(new_state, jax.tree.map(lambda *arrays: jnp.stack(arrays), *states))
 
 
+@pytest.mark.parametrize("room", ["for all", "for two", "for none"])
 @pytest.mark.parametrize("train", [False, True])
-def test_an_ensemble_is_its_copies(train):
-    """Output, new state and random numbers of each copy, stacked."""
-    layer, net = block(), nn.ensemble(3, block())
+def test_an_ensemble_is_its_copies(train, room, monkeypatch):
+    """Output, state, random numbers and gradient, however many fit the cache."""
+    layer, net = block(), nn.ensemble(5, block())
     params, state = net.init_with_state(KEY, X)
     key = jax.random.key(5)
+    if room != "for all":
+        of_one = cache.output_bytes(layer.plan(X))
+        monkeypatch.setattr(cache, "CACHE", of_one if room == "for two" else 0)
 
-    y, new_state = net.apply_with_state(params, state, X, key=key, train=train)
+    def outputs(net, params, state, key):
+        def loss(params):
+            y, new = net.apply_with_state(params, state, X, key=key, train=train)
+            return jnp.sum(y**2), (y, new)
 
-    for i in range(3):
+        return jax.grad(loss, has_aux=True)(params)
+
+    grads, (y, new_state) = outputs(net, params, state, key)
+    program = str(jax.make_jaxpr(lambda p: outputs(net, p, state, key))(params))
+
+    assert ("scan" in program) == (room != "for all")
+    for i in range(5):
         own = jax.random.fold_in(key, i)
-        want = layer.apply_with_state(
-            copy_of(params, i), copy_of(state, i), X, key=own, train=train
-        )
-        equal((y[i], copy_of(new_state, i)), want)
+        want, aux = outputs(layer, copy_of(params, i), copy_of(state, i), own)
+        equal(copy_of(grads, i), want, tol=1e-5)
+        equal((y[i], copy_of(new_state, i)), aux)
+
+
+def test_an_ensemble_is_exported_for_any_batch(monkeypatch):
+    """Where no size of the batch is known, nothing asks for it."""
+    monkeypatch.setattr(cache, "CACHE", 0)
+    net = nn.ensemble(3, nn.linear(2))
+    params = net.init(KEY, X)
+    spec = jax.ShapeDtypeStruct((*export.symbolic_shape("batch"), 3), X.dtype)
+
+    program = export.export(jax.jit(lambda x: net.apply(params, x)))(spec)
+
+    equal(program.call(X), net.apply(params, X))
 
 
 @pytest.mark.parametrize("combinator", [nn.repeat, nn.ensemble])

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lenetjax import cache
 from lenetjax.core import (
     Call,
     Layer,
@@ -19,6 +20,10 @@ from lenetjax.core import (
 from lenetjax.functional.arguments import size
 from lenetjax.specs import shapes_text
 from lenetjax.wrappers.wrapper import AnyLayer, wrapper
+
+# In units of what fits the cache: how much is still faster all at once than with its
+# insides computed again for the gradient, and how much to work on where it is not.
+MOST, SOME = 4, 2
 
 
 def repeat(n: int, layer: AnyLayer, *, remat: bool = False) -> Layer:
@@ -77,7 +82,9 @@ def repeat(n: int, layer: AnyLayer, *, remat: bool = False) -> Layer:
 def ensemble(n: int, layer: AnyLayer) -> Layer:
     """Gives one input to n independent copies of a layer, all at once.
 
-    Each copy has its own params, state and random numbers.
+    Each copy has its own params, state and random numbers. On a CPU, copies whose
+    outputs outgrow the cache are worked on a few at a time, and for the gradient their
+    insides are computed again instead of being kept.
 
     Args:
       n: how many copies.
@@ -113,7 +120,14 @@ def ensemble(n: int, layer: AnyLayer) -> Layer:
         def one(i: jax.Array, params: Params, state: State) -> tuple[PyTree, State]:
             return inner.run_call(params, state, x, _copy_call(call, i))
 
-        return jax.vmap(one)(jnp.arange(n), params, state)
+        copies, child = (jnp.arange(n), params, state), inner.plan_call(x, call)
+        outputs = cache.output_bytes(child)
+        if cache.at_once(n, outputs, of=MOST) == n:
+            return jax.vmap(one)(*copies)
+        some = jax.checkpoint(lambda copy: one(*copy), prevent_cse=False)
+        at_once = cache.at_once(n, outputs, of=SOME)
+        y, states = jax.lax.map(some, copies, batch_size=at_once)
+        return y, states
 
     self = wrapper(ensemble, {"n": n}, inner, plan, run)
     return self
