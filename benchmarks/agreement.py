@@ -1,5 +1,6 @@
 """Whether all peers compute the same thing."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -34,14 +35,16 @@ def outliers(
     factor = 1 if exact else COARSE
     found: dict[str, str] = {}
     for name, values in logits.items():
-        usual = [statistics.median(each) for each in zip(*logits.values(), strict=True)]
+        usual = [_median(each) for each in zip(*logits.values(), strict=True)]
         scale = max(map(abs, usual))
-        gap = max(abs(a - b) for a, b in zip(values, usual, strict=True)) / scale
+        # The largest of several is not NaN, though one of them may be.
+        gaps = [abs(a - b) / scale for a, b in zip(values, usual, strict=True)]
+        gap = math.nan if any(map(math.isnan, gaps)) else max(gaps)
         if not gap <= factor * LOGITS:
             found[name] = f"its logits are off by {gap:.1e} of the largest"
     for name, values in losses.items():
         for number, value in enumerate(values):
-            usual_loss = statistics.median(each[number] for each in losses.values())
+            usual_loss = _median([each[number] for each in losses.values()])
             gap = abs(value - usual_loss) / abs(usual_loss)
             allowed = factor * (LOSS[model] if number else FIRST_LOSS)
             if not gap <= allowed:
@@ -51,3 +54,8 @@ def outliers(
                 )
                 break
     return found
+
+
+def _median(values: Sequence[float]) -> float:
+    """What most have; what is no number has its place at the end."""
+    return statistics.median(math.inf if math.isnan(v) else v for v in values)

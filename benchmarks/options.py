@@ -158,7 +158,11 @@ class _number:
         self.low, self.high = low, high
 
     def __call__(self, text: str) -> int:
-        bounds = f"from {self.low} to {self.high}" if self.high else "of at least 1"
+        bounds = (
+            f"from {self.low} to {self.high}"
+            if self.high
+            else f"of at least {self.low}"
+        )
         try:
             value = int(text)
         except ValueError:
