@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lenetjax.combinators import branch, compose, parallel, residual, serial
     from lenetjax.core import Layer, LayerError, layer, no_params
     from lenetjax.description import build, describe
+    from lenetjax.fitting import Fit, fit
     from lenetjax.inspection import summary
     from lenetjax.layers.activations import prelu
     from lenetjax.layers.adaptive_pooling import (
@@ -99,11 +100,10 @@ if TYPE_CHECKING:
         conv_transpose3d,
     )
     from lenetjax.training import (
-        Fit,
         TrainState,
         eval_step,
-        fit,
         predict,
+        predict_step,
         train_state,
         train_step,
     )
@@ -189,6 +189,7 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "predict",
+    "predict_step",
     "prelu",
     "remat",
     "repeat",
@@ -230,6 +231,7 @@ _HOMES = (
     "layers",
     "trees",
     "training",
+    "fitting",
     "description",
     "inspection",
 )

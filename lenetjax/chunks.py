@@ -13,6 +13,7 @@ from lenetjax.functional.arguments import size as checked_size
 from lenetjax.losses import cross_entropy
 
 Means = Any  # a pytree of arrays
+Outputs = Any  # a pytree of arrays with the batch first
 
 # Layers that work on each example by itself, whatever their settings.
 SEPARATE = frozenset(
@@ -34,15 +35,32 @@ def chunk_size(
     Raises:
       LayerError: chunks are asked for, and the net works on a batch as a whole.
     """
-    batch = len(jax.tree.leaves(images)[0])
+    batch: int = jax.tree.leaves(images)[0].shape[0]
     if asked is not None:
         _refuse_whole_batches(net, checked_size("chunk_size", asked))
         return min(asked, batch)
-    if loss is not cross_entropy or not _works_on_each_apart(net):
-        return batch
-    most = cache.at_once(batch, cache.output_bytes(net.plan(images)), of=batch)
-    divisors = (n for n in range(most, most // 2, -1) if batch % n == 0)
-    return next(divisors, most)
+    return _fitting(net, images, 1) if loss is cross_entropy else batch
+
+
+def outputs_by_chunks(
+    net: Layer, function: Callable[[Any], Outputs], images: Any
+) -> Outputs:
+    """Computes outputs, one for each example, as many at a time as fit the cache.
+
+    For use without a gradient: nothing is kept, so twice as many fit as in training.
+    """
+    total = jax.tree.leaves(images)[0].shape[0]
+    size = _fitting(net, images, 2)
+    if total <= size:
+        return function(images)
+    function = jax.jit(function)  # traced once, unless there is a rest
+    outputs = lax.map(function, _split(images, size))
+    outputs = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), outputs)
+    rest = total % size
+    if rest:
+        last = function(jax.tree.map(lambda a: a[-rest:], images))
+        outputs = jax.tree.map(lambda *parts: jnp.concatenate(parts), outputs, last)
+    return outputs
 
 
 def mean_over_chunks(function: Callable[[Any], Means], batch: Any, size: int) -> Means:
@@ -53,13 +71,10 @@ def mean_over_chunks(function: Callable[[Any], Means], batch: Any, size: int) ->
       batch: a pytree of arrays with the same first axis.
       size: examples in a chunk; what remains is the last one.
     """
-    total = len(jax.tree.leaves(batch)[0])
+    total = jax.tree.leaves(batch)[0].shape[0]
     if total <= size:
         return function(batch)
-    count = total // size
-    chunks = jax.tree.map(
-        lambda a: a[: count * size].reshape(count, size, *a.shape[1:]), batch
-    )
+    chunks = _split(batch, size)
     function = jax.jit(function)  # traced once for all that follows
     shapes = jax.eval_shape(function, jax.tree.map(lambda a: a[0], chunks))
     # Summed in float32 at least: of many small terms bfloat16 would lose the last.
@@ -72,11 +87,31 @@ def mean_over_chunks(function: Callable[[Any], Means], batch: Any, size: int) ->
 
     sums, _ = lax.scan(add, zeros, chunks)
     sums = jax.tree.map(lambda a: a * (size / total), sums)
-    rest = total - count * size
+    rest = total % size
     if rest:
-        last = function(jax.tree.map(lambda a: a[count * size :], batch))
+        last = function(jax.tree.map(lambda a: a[-rest:], batch))
         sums = jax.tree.map(lambda a, b: a + b * (rest / total), sums, last)
     return jax.tree.map(lambda a, like: a.astype(like.dtype), sums, shapes)
+
+
+def _split(batch: Any, size: int) -> Any:
+    """The whole chunks of a batch, along a new first axis."""
+    count = jax.tree.leaves(batch)[0].shape[0] // size
+    return jax.tree.map(
+        lambda a: a[: count * size].reshape(count, size, *a.shape[1:]), batch
+    )
+
+
+def _fitting(net: Layer, images: Any, caches: int) -> int:
+    """How many examples fit so many caches; all, where chunks may change the result."""
+    batch: int = jax.tree.leaves(images)[0].shape[0]
+    if not _works_on_each_apart(net):
+        return batch
+    most = cache.at_once(batch, cache.output_bytes(net.plan(images)), of=caches * batch)
+    if most == batch:
+        return batch
+    divisors = (n for n in range(most, most // 2, -1) if batch % n == 0)
+    return next(divisors, most)
 
 
 def _works_on_each_apart(net: Layer) -> bool:

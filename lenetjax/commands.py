@@ -16,10 +16,11 @@ import optax
 from lenetjax import data, inspection, models
 from lenetjax.core import Layer
 from lenetjax.data import Dataset
+from lenetjax.fitting import fit
 from lenetjax.inspection import figures
 from lenetjax.losses import cross_entropy
 from lenetjax.runs import Run, open_run
-from lenetjax.training import TrainState, fit
+from lenetjax.training import TrainState
 from lenetjax.training import predict as predict_logits
 
 IMAGE = (32, 32, 1)

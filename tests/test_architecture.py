@@ -37,10 +37,12 @@ MAY_IMPORT = {
     "checkpoint": {"specs"},
     "inspection": {"specs", "core"},
     "chunks": BASE | {"cache", "functional", "losses"},
-    "training": BASE
-    | {"chunks", "data", "functional", "losses", "measuring", "progress"},
+    "training": BASE | {"chunks", "functional", "losses"},
+    "fitting": BASE
+    | {"data", "functional", "losses", "measuring", "progress", "training"},
     "runs": BASE | {"checkpoint", "description"},
-    "commands": BASE | {"data", "inspection", "losses", "models", "runs", "training"},
+    "commands": BASE
+    | {"data", "fitting", "inspection", "losses", "models", "runs", "training"},
     "cli": {"commands"},
     "__main__": {"cli"},
 }  # fmt: skip

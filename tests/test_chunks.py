@@ -104,3 +104,41 @@ def test_another_loss_is_not_chunked_by_itself(monkeypatch):
 def test_a_chunk_has_a_size():
     with pytest.raises(nn.LayerError, match="chunk_size must be a positive int, got 0"):
         stepped(nn.linear(2), (jnp.zeros((4, 3)), jnp.zeros(4, int)), 0)
+
+
+@pytest.mark.parametrize("batch", [1, 8, 9, 10, 11])
+def test_a_forward_pass_in_chunks_gives_the_same(batch, monkeypatch):
+    net = nn.models.lenet()
+    images, labels = draw(0, batch, 32, 32, 1), jnp.arange(batch) % 10
+    params = net.init(jax.random.key(0), images)
+    monkeypatch.setattr(cache, "CACHE", 2**19)  # 8 images or so
+    whole = net.apply(params, images)
+    close(nn.predict_step(net)(params, {}, images), whole)
+    metrics = nn.eval_step(net)(params, {}, (images, labels))
+    close(metrics["loss"], nn.losses.cross_entropy(whole, labels))
+
+
+def test_a_forward_pass_is_chunked_where_it_pays(monkeypatch):
+    """Only layers that work on each example by themselves are, and on a CPU."""
+    monkeypatch.setattr(cache, "CACHE", 2**8)
+
+    def loops(net):
+        images = jax.ShapeDtypeStruct((64, 64), jnp.float32)
+        params, state = net.init_with_state(jax.random.key(0), images)
+        jaxpr = jax.make_jaxpr(nn.predict_step(net))(params, state, images)
+        return str(jaxpr).count("scan[")
+
+    assert loops(nn.linear(8)) == 1
+    assert loops(nn.serial(fc=nn.linear(8), centre=lambda x: x - x.mean())) == 0
+    assert loops(nn.serial(fc=nn.linear(8), bn=nn.batch_norm())) == 0
+
+
+def test_a_forward_pass_of_any_batch_can_be_exported(monkeypatch):
+    monkeypatch.setattr(cache, "CACHE", 1)
+    net = nn.linear(2)
+    params = net.init(jax.random.key(0), jnp.zeros((1, 3)))
+    any_batch = jax.export.symbolic_shape("n, 3")
+    images = jax.ShapeDtypeStruct(any_batch, jnp.float32)
+    exported = jax.export.export(nn.predict_step(net))(params, {}, images)
+    x = draw(0, 5, 3)
+    close(exported.call(params, {}, x), net.apply(params, x))

@@ -28,11 +28,10 @@ def make(setup: Setup, variant: str = "") -> Trainer:
         run, metrics = train_step(run, (images, labels))
         return run, metrics["loss"]
 
-    @jax.jit
-    def forward(variables: Any, images: jax.Array) -> jax.Array:
-        params, state = variables
-        logits: jax.Array = net.apply(params, images, state=state)
-        return logits
+    predict_step = nn.predict_step(net)
+
+    def forward(variables: Any, images: jax.Array) -> Any:
+        return predict_step(*variables, images)
 
     return JaxTrainer(
         setup,
