@@ -23,7 +23,7 @@ PYTEST = -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .NOTPARALLEL: # two installations into one environment must not meet
-.PHONY: help train test test-torch check format notebooks bench test-newest \
+.PHONY: help train test test-torch test-faults check format notebooks bench test-newest \
 	test-oldest clean
 
 help: ## list the targets
@@ -39,6 +39,11 @@ test: .venv/.test ## run the tests; JOBS=1 for one process, ARGS="-k name" for s
 # Five times as many examples for each comparison with PyTorch.
 test-torch: .venv/.test ## compare with PyTorch at length, over random configurations
 	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep tests/test_torch_*.py
+
+# 200 kills, 50 races, and more random files than in `make test`.
+test-faults: .venv/.test ## kill, cut and corrupt trainings and files at length
+	LENETJAX_FAULTS=1 .venv/bin/python -m pytest $(ARGS) tests/test_faults.py \
+		tests/test_fuzz.py tests/test_checkpoint.py
 
 check: .venv/.dev ## lint, formatting and types
 	.venv/bin/ruff check .

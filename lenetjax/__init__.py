@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lenetjax.description import build, describe
     from lenetjax.fitting import Fit, fit
     from lenetjax.inspection import summary
+    from lenetjax.keeping import NotFinite
     from lenetjax.layers.activations import prelu
     from lenetjax.layers.adaptive_pooling import (
         adaptive_avg_pool1d,
@@ -121,6 +122,7 @@ __all__ = [
     "Fit",
     "Layer",
     "LayerError",
+    "NotFinite",
     "TrainState",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
@@ -232,6 +234,7 @@ _HOMES = (
     "trees",
     "training",
     "fitting",
+    "keeping",
     "description",
     "inspection",
 )

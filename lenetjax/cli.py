@@ -18,7 +18,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit status: 0, 1, 2 for a user's slip, 130.
+    """Runs a command and returns its exit status.
+
+    0; 1 where the command found something wrong or the training failed; 2 for a user's
+    slip or a file that cannot be used; 130 and 143 after SIGINT and SIGTERM.
 
     Everything heavy is imported by the commands, so that --help answers at once.
     """
@@ -31,16 +34,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = command(options)
         return status
-    except KeyboardInterrupt:
-        return _say(options, "interrupted", 130)
+    except KeyboardInterrupt as interrupt:
+        return _say(options, f"interrupted{_saved(str(interrupt))}", 130)
+    except SystemExit as stop:  # by SIGTERM
+        return _say(options, f"stopped{_saved(getattr(stop, 'saved', ''))}", 143)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         file = f": {error.filename}" if error.filename else ""
         return _say(options, f"{error.strerror or error}{file}", 2)
+    except (ArithmeticError, MemoryError) as error:
+        return _say(options, " ".join(str(error).split()) or repr(error), 1)
     except (ValueError, ImportError, RuntimeError) as error:
         return _say(options, " ".join(str(error).split()), 2)
+
+
+def _saved(saved: str) -> str:
+    return f", {saved}; the same command with its --out goes on" if saved else ""
 
 
 def _say(options: argparse.Namespace, message: str, status: int) -> int:
@@ -76,6 +87,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--seed", type=_seed, default=0, help="decides everything that is random")
     add("--out", type=Path, metavar="RUN_DIR", help="default: a new folder in runs/")
+    add(
+        "--resume",
+        default="auto",
+        metavar="auto|never|PATH",
+        help="auto (the default): go on in RUN_DIR if it holds a run with the same "
+        "options; PATH: from this checkpoint or run",
+    )
+    add(
+        "--checkpoint-every",
+        type=_interval,
+        metavar="N",
+        help="steps, or seconds as 30s, besides the end of each epoch",
+    )
+    add(
+        "--skip-nonfinite",
+        type=_positive_int,
+        default=0,
+        metavar="N",
+        help="leave out up to N steps in a row whose gradient is infinite or NaN",
+    )
+    add(
+        "--checked",
+        action="store_true",
+        help="look for NaN in every operation, to find where it arises (slow)",
+    )
     train.add_argument("--data-dir", **_DATA_DIR)
 
     evaluate = commands.add_parser("evaluate", help="test a trained net")
@@ -89,7 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     summary = commands.add_parser("summary", help="list a net's layers")
     summary.add_argument("--model", choices=MODELS, default="lenet")
 
-    for command in (train, evaluate, predict, summary):
+    check = commands.add_parser(
+        "check", help="verify a run, a checkpoint, weights or an IDX file"
+    )
+    check.add_argument("path", type=Path, metavar="RUN_DIR|FILE")
+
+    for command in (train, evaluate, predict, summary, check):
         command.add_argument(
             "--platform",
             choices=PLATFORMS,
@@ -110,6 +151,13 @@ def _positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
     return value
+
+
+def _interval(text: str) -> int | str:
+    if text.endswith("s"):
+        _positive_float(text[:-1])
+        return text
+    return _positive_int(text)
 
 
 def _positive_float(text: str) -> float:
@@ -135,6 +183,7 @@ def _seed(text: str) -> int:
 
 for _type, _name in (
     (_positive_int, "int"),
+    (_interval, "interval"),
     (_positive_float, "number"),
     (_momentum, "number"),
     (_seed, "int"),

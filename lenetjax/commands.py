@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +15,13 @@ import numpy as np
 import optax
 
 from lenetjax import data, inspection, models
+from lenetjax.checking import findings
 from lenetjax.core import Layer
 from lenetjax.data import Dataset
 from lenetjax.fitting import fit
 from lenetjax.inspection import figures
 from lenetjax.losses import cross_entropy
-from lenetjax.runs import Run, open_run
+from lenetjax.runs import CONFIG, Run, open_run
 from lenetjax.training import TrainState
 from lenetjax.training import predict as predict_logits
 
@@ -36,7 +38,7 @@ def train(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.optimizer} has no --momentum")
     if find_spec("matplotlib") is None:  # before the work, not after it
         raise ImportError('train draws pictures: pip install "lenetjax[train]"')
-    device = jax.devices()[0]
+    jax.devices()  # a platform that is not there is said before the work
     found = _load(options.data, options.data_dir)
     net = _model(options.model)
     training = {
@@ -47,9 +49,26 @@ def train(options: argparse.Namespace) -> int:
         or LEARNING_RATES.get(options.optimizer, 0.001),
         "momentum": 0.9 if options.momentum is None else options.momentum,
         "seed": options.seed,
+        "skip_nonfinite": options.skip_nonfinite,
     }
-    run = Run(options.out or _new_folder(options.data, options.model))
-    run.start(net, IMAGE, model=options.model, data=options.data, training=training)
+    folder, resume = _place(options)
+    run = Run(
+        folder, net, IMAGE, model=options.model, data=options.data, training=training
+    )
+    with run.writing(anew=resume == "never"):
+        _train(run, net, found, training, resume, options)
+    return 0
+
+
+def _train(
+    run: Run,
+    net: Layer,
+    found: Dataset,
+    training: dict[str, Any],
+    resume: str,
+    options: argparse.Namespace,
+) -> None:
+    device = jax.devices()[0]
     print(
         f"{options.model} on {options.data}: {len(found.train.labels):,} images to "
         f"train on, {len(found.test.labels):,} to test, on {device.device_kind} "
@@ -71,7 +90,14 @@ def train(options: argparse.Namespace) -> int:
         batch_size=training["batch_size"],
         seed=options.seed,
         on_epoch=keep,
+        checkpoints=run.checkpoints,
+        checkpoint_every=options.checkpoint_every,
+        resume=resume,
+        skip_nonfinite=options.skip_nonfinite,
+        checked=options.checked,
     )
+    run.save_history(result.history)
+    run.save(result.params, result.state)
     logits = predict_logits(net, result.params, found.test.images, state=result.state)
     run.save_figure("learning_curve.png", figures.learning_curve(result.history))
     picture = figures.confusion_matrix(found.test.labels, logits.argmax(-1))
@@ -84,7 +110,6 @@ def train(options: argparse.Namespace) -> int:
         f"{seconds:.1f} s of training, {result.compile_seconds:.1f} s of compiling\n"
         f"saved in {run.folder}"
     )
-    return 0
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -104,7 +129,7 @@ def evaluate(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Prints the digit that the net sees in each image file.
 
-    It goes on after a bad file; the exit status is 1 then, or 2 if all were bad.
+    It goes on after a bad file; the exit status is 1 then.
     """
     run = open_run(options.run_dir)
     bad = 0
@@ -121,7 +146,7 @@ def predict(options: argparse.Namespace) -> int:
         probabilities = np.asarray(jax.nn.softmax(jnp.asarray(logits[0])))
         digit = int(probabilities.argmax())
         print(f"{path}: {digit} ({probabilities[digit]:.1%})")
-    return 0 if not bad else 2 if bad == len(options.images) else 1
+    return 1 if bad else 0
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -129,6 +154,29 @@ def summary(options: argparse.Namespace) -> int:
     image = jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
     print(inspection.summary(_model(options.model), image))
     return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Prints what is in a run or a file, and whether it is whole."""
+    status = 0
+    for found in findings(options.path):
+        if found.bad:
+            status = 1
+            print(f"lenetjax check: {found.text}", file=sys.stderr)
+        else:
+            print(found.text)
+    return status
+
+
+def _place(options: argparse.Namespace) -> tuple[Path, str]:
+    """The run's folder, and what to go on with."""
+    if options.resume in ("auto", "never"):
+        return options.out or _new_folder(options.data, options.model), options.resume
+    source = Path(options.resume)
+    source.stat()  # before anything is made for it
+    if (source / CONFIG).exists() and options.out in (None, source):
+        return source, "auto"
+    return options.out or _new_folder(options.data, options.model), options.resume
 
 
 def _load(name: str, folder: Path | None) -> Dataset:

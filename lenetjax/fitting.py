@@ -1,30 +1,23 @@
-"""Training as a whole: the loop over epochs and batches."""
+"""Training as a whole: epochs, tests and checkpoints in one call."""
 
-import time
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import jax
-import numpy as np
 import optax
 
+from lenetjax.checkpoint import Folder
 from lenetjax.core import Layer, Params, State
 from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset
 from lenetjax.functional.arguments import size
-from lenetjax.losses import check_labels, cross_entropy
-from lenetjax.measuring import Compiled, Means
+from lenetjax.interruption import Interruption, noticed
+from lenetjax.keeping import Interval, Keeper, PathLike, Place
+from lenetjax.locks import locked
+from lenetjax.loop import Loop
+from lenetjax.losses import cross_entropy
 from lenetjax.progress import Progress
-from lenetjax.specs import shapes_text
-from lenetjax.training import (
-    Batch,
-    Loss,
-    TrainState,
-    eval_step,
-    train_state,
-    train_step,
-)
+from lenetjax.training import Batch, Loss, TrainState
 
 
 class Fit(NamedTuple):
@@ -55,6 +48,11 @@ def fit(
     test: Iterable[Batch] | None = None,
     progress: bool = True,
     on_epoch: Callable[[dict[str, float], TrainState], None] | None = None,
+    checkpoints: PathLike | Folder | None = None,
+    checkpoint_every: Interval | None = None,
+    resume: PathLike = "auto",
+    skip_nonfinite: int = 0,
+    checked: bool = False,
 ) -> Fit:
     """Trains a net on data for some epochs, and tests it after each.
 
@@ -62,11 +60,17 @@ def fit(
     (seed, epoch). The last, smaller batch of an epoch is trained on as well: it is a
     second shape, compiled once. All test images count.
 
+    With `checkpoints`, the same call goes on where it was stopped, however that
+    happened: the position in the data, the order and the random keys are restored, and
+    on a CPU the result is the same bit for bit. On SIGINT and SIGTERM the step is
+    finished and saved first; a second signal does not wait.
+
     Args:
       net: any layer.
       optimizer: any optax optimizer.
       data: a `Dataset` of train and test images, or anything that gives batches
-        (images, labels) each time it is iterated over, such as a list or a loader.
+        (images, labels) each time it is iterated over, such as a list or a loader; to
+        go on with a training it must give the same batches again.
       epochs: how often to go through the data.
       batch_size: images in a batch; batches that come ready-made stay as they are.
       seed: decides the initial values, the order of the images and all randomness.
@@ -76,13 +80,30 @@ def fit(
         terminal.
       on_epoch: called as ``on_epoch(row, run)`` after each epoch, with its row of the
         history and the `TrainState`; the arrays of `run` are donated afterwards.
+      checkpoints: a folder, or a `checkpoint.Folder`, to keep checkpoints in: one after
+        each epoch, with the test accuracy for its score.
+      checkpoint_every: more of them, every so many steps, or seconds as "30s".
+      resume: "auto" goes on from the newest whole checkpoint, if there is one; "never"
+        refuses to; a path of a checkpoint, a folder of them or a run goes on from
+        there.
+      skip_nonfinite: how many steps in a row may be left out because their gradient is
+        not finite (`optax.apply_if_finite`); their losses do not count. One more ends
+        the training.
+      checked: whether to compute each loss without jit first, where layers see values
+        (an index out of range) and NaN is traced to the layer where it arises, and to
+        look for NaN in each operation of the step. Slow.
 
     Returns:
       A `Fit`: params, state, history, test_accuracy, compile_seconds.
 
     Raises:
       LayerError: the images do not fit the net, or labels are out of range.
-      ValueError: there is no data, or images and labels differ in number.
+      ValueError: there is no data, images and labels differ in number, or checkpoints
+        are of another training or all damaged.
+      OSError: a checkpoint cannot be written or read.
+      NotFinite: an ArithmeticError: the loss or the params became infinite or NaN, or
+        `checked` found something. What was saved before is kept.
+      MemoryError: a batch needs more memory than there is.
 
     Example:
       >>> import jax.numpy as jnp, lenetjax as nn, optax
@@ -94,102 +115,57 @@ def fit(
     """
     size("epochs", epochs)
     size("batch_size", batch_size)
-    step = Compiled(train_step(net, optimizer, loss))
-    evaluate = Compiled(eval_step(net, loss))
-    run: TrainState | None = None
-    history: list[dict[str, float]] = []
-    started = time.perf_counter()
-    with Progress(epochs, _count(data), shown=progress) as bar:
-        for epoch in range(1, epochs + 1):
-            found = _checked(net, _epoch(data, batch_size, seed, epoch), loss)
-            first = next(found, None)
-            if first is None:
-                raise ValueError(
-                    f"the data gave no batches in epoch {epoch}; pass a list, or "
-                    "something that can be iterated over once per epoch"
-                )
-            if run is None:
-                run = train_state(net, optimizer, jax.random.key(seed), first[0])
-                setting_up = time.perf_counter() - started
-            found = chain([first], found)
-            run, trained, pace = _train_epoch(step, run, found, epoch, bar)
-            tested = _test(net, evaluate, run, data, test, batch_size, loss)
-            row = {"epoch": epoch, "step": int(run.step), **trained, **tested, **pace}
-            history.append(row)
-            bar.epoch_done(row)
-            if on_epoch is not None:
-                on_epoch(row, run)
-    run = cast(TrainState, run)  # there is at least one epoch
-    compile_seconds = setting_up + step.seconds + evaluate.seconds
-    accuracy = history[-1].get("test_accuracy")
-    return Fit(run.params, run.state, history, accuracy, compile_seconds)
+    if skip_nonfinite:
+        size("skip_nonfinite", skip_nonfinite)
+        optimizer = optax.apply_if_finite(optimizer, skip_nonfinite)
+    folder = checkpoints
+    if folder is not None and not isinstance(folder, Folder):
+        folder = Folder(folder, keep=2)
+    count = len(data.train.labels) if isinstance(data, Dataset) else None
+    setup = {"seed": seed, "batch_size": batch_size, "images": count}
+    keeper = Keeper(folder, checkpoint_every, setup)
+    loop = Loop(
+        net,
+        optimizer,
+        loss,
+        seed=seed,
+        skip_nonfinite=skip_nonfinite,
+        checked=checked,
+    )
+
+    def train_batches(epoch: int) -> Iterable[Batch]:
+        if not isinstance(data, Dataset):
+            return data
+        return batches(data.train, batch_size, seed=seed, epoch=epoch)
+
+    def test_batches() -> Iterable[Batch]:
+        if test is None and isinstance(data, Dataset):
+            return batches(data.test, batch_size)
+        return test or ()
+
+    with _guarded(folder) as interruption:
+        place = keeper.find(resume) or Place()
+        done = (place.epoch - 1) * (count or 0) + place.means.images
+        with Progress(epochs, count, shown=progress, done=done) as bar:
+            if place.steps:
+                bar.say(f"going on from step {place.steps:,}")
+            loop.attach(keeper, place, interruption, bar)
+            while place.epoch <= epochs:
+                loop.train_epoch(train_batches(place.epoch))
+                loop.end_epoch(loop.test(test_batches()), on_epoch)
+            if loop.run is None:  # all was done before
+                loop.begin(next(iter(train_batches(1)))[0])
+    run = loop.trained()
+    accuracy = place.history[-1].get("test_accuracy")
+    return Fit(run.params, run.state, place.history, accuracy, loop.compile_seconds())
 
 
-def _train_epoch(
-    step: Compiled,
-    run: TrainState,
-    found: Iterable[Batch],
-    epoch: int,
-    bar: Progress,
-) -> tuple[TrainState, dict[str, float], dict[str, float]]:
-    started = time.perf_counter() - step.seconds  # compiling does not count
-    means = Means()
-    for batch in found:
-        run, metrics = step(run, batch)
-        means.add(metrics, len(batch[1]))
-        bar.advance(epoch, len(batch[1]), metrics)
-    trained = means.result("train")  # waits for the device
-    seconds = time.perf_counter() - step.seconds - started
-    pace = {"seconds": seconds, "images_per_second": means.images / seconds}
-    return run, trained, pace
-
-
-def _epoch(
-    data: Dataset | Iterable[Batch], batch_size: int, seed: int, epoch: int
-) -> Iterable[Batch]:
-    if not isinstance(data, Dataset):
-        return data
-    shuffled: Iterable[Batch] = batches(data.train, batch_size, seed=seed, epoch=epoch)
-    return shuffled
-
-
-def _test(
-    net: Layer,
-    evaluate: Compiled,
-    run: TrainState,
-    data: Dataset | Iterable[Batch],
-    test: Iterable[Batch] | None,
-    batch_size: int,
-    loss: Loss,
-) -> dict[str, float]:
-    if test is None and isinstance(data, Dataset):
-        test = batches(data.test, batch_size)
-    means = Means()
-    for batch in _checked(net, test or (), loss):
-        means.add(evaluate(run.params, run.state, batch), len(batch[1]))
-    return means.result("test")
-
-
-def _checked(net: Layer, found: Iterable[Batch], loss: Loss) -> Iterator[Batch]:
-    """Passes batches on as arrays, and refuses what would give a wrong number."""
-    for batch in found:
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise ValueError(
-                f"expected batches (images, labels), got {shapes_text(batch)}"
-            )
-        images = jax.tree.map(np.asarray, batch[0])
-        labels = np.asarray(batch[1])
-        counts = {len(part) for part in (*jax.tree.leaves(images), labels)}
-        if len(counts) != 1 or 0 in counts:
-            raise ValueError(
-                "images and labels must be equally many, and at least one, got "
-                f"{shapes_text(images)} and {shapes_text(labels)}"
-            )
-        if loss is cross_entropy:
-            check_labels(labels, net.plan(images).y)  # type: ignore[arg-type]
-        yield images, labels
-
-
-def _count(data: Dataset | Iterable[Batch]) -> int | None:
-    """How many images an epoch has, where that is known."""
-    return len(data.train.labels) if isinstance(data, Dataset) else None
+@contextlib.contextmanager
+def _guarded(folder: Folder | None) -> Iterator[Interruption]:
+    """Keeps other writers out and notes signals, where checkpoints are kept."""
+    if folder is None:
+        yield Interruption()
+        return
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with locked(folder.path), noticed() as interruption:
+        yield interruption

@@ -12,7 +12,9 @@ SECONDS_BETWEEN_READINGS = 0.2  # reading the loss waits for the device
 class Progress:
     """Shows epochs, loss, accuracy, images per second and the time left."""
 
-    def __init__(self, epochs: int, images: int | None, *, shown: bool) -> None:
+    def __init__(
+        self, epochs: int, images: int | None, *, shown: bool, done: int = 0
+    ) -> None:
         self.epochs = epochs
         self.shown = shown
         self.bar: Any = None
@@ -23,7 +25,9 @@ class Progress:
             except ImportError:  # an extra; the lines do without it
                 return
             total = images * epochs if images else None
-            self.bar = tqdm(total=total, unit="img", unit_scale=True, leave=False)
+            self.bar = tqdm(
+                total=total, initial=done, unit="img", unit_scale=True, leave=False
+            )
 
     def __enter__(self) -> "Progress":
         return self
@@ -53,15 +57,18 @@ class Progress:
 
     def epoch_done(self, row: Mapping[str, float]) -> None:
         """Writes the line of a finished epoch."""
-        if not self.shown:
-            return
         parts = [f"epoch {row['epoch']:3d}/{self.epochs}"]
         for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
             if name in row:
                 value = f"{row[name]:.2%}" if "accuracy" in name else f"{row[name]:.4f}"
                 parts.append(f"{name.replace('_', ' ')} {value}")
         parts.append(f"{row['images_per_second']:,.0f} images/s")
-        line = "  ".join(parts)
+        self.say("  ".join(parts))
+
+    def say(self, line: str) -> None:
+        """Writes a line, above the bar if there is one."""
+        if not self.shown:
+            return
         if self.bar is None:
             print(line, file=sys.stderr, flush=True)
         else:

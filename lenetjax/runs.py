@@ -1,9 +1,8 @@
-"""The folder that a run leaves: config.json, metrics.jsonl, model.safetensors."""
+"""The folder of a run: config.json, metrics.jsonl, model.safetensors, checkpoints/."""
 
+import contextlib
 import json
-import platform
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from lenetjax import checkpoint
+from lenetjax.checkpoint.files import sweep, write_whole
+from lenetjax.checkpoint.store import versions
 from lenetjax.core import Layer, Params, State
 from lenetjax.description import build, describe
+from lenetjax.keeping import CHECKPOINTS
+from lenetjax.locks import locked
 
 FORMAT = 1
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
@@ -21,13 +24,20 @@ STATE = "#state"  # beside the params; no layer can have this name
 
 
 class Run:
-    """A run's folder while it is written."""
+    """A run's folder while it is written.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+      folder: the folder.
+      net: the net that is trained.
+      image_shape: of its images, (height, width, channels).
+      model: the net's name.
+      data: the data's name.
+      training: the options that decide the result.
+    """
 
-    def start(
+    def __init__(
         self,
+        folder: Path,
         net: Layer,
         image_shape: Sequence[int],
         *,
@@ -35,39 +45,54 @@ class Run:
         data: str,
         training: Mapping[str, Any],
     ) -> None:
-        """Makes the folder and writes down what is about to be trained.
-
-        Raises:
-          ValueError: the folder holds a run already.
-          OSError: it cannot be written.
-        """
-        taken = [n for n in (CONFIG, METRICS, MODEL) if (self.folder / n).exists()]
-        if taken:
-            raise ValueError(
-                f"{self.folder} holds a run already ({', '.join(taken)}); "
-                "give another --out"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        config = {
+        self.folder = folder
+        self.checkpoints = checkpoint.Folder(folder / CHECKPOINTS, keep=2)
+        self.config = {
             "format": FORMAT,
             "model": model,
             "data": data,
             "image_shape": list(image_shape),
             "training": dict(training),
             "net": describe(net),
-            "versions": {
-                "lenetjax": version("lenetjax"),
-                "jax": jax.__version__,
-                "python": platform.python_version(),
-            },
+            "versions": versions(),
         }
-        text = json.dumps(config, indent=2) + "\n"
-        checkpoint.write_whole(self.folder / CONFIG, text.encode())
+
+    @contextlib.contextmanager
+    def writing(self, *, anew: bool) -> Iterator[None]:
+        """Makes the folder, writes down what is to be trained, and keeps others out.
+
+        Args:
+          anew: whether to refuse to go on with a run.
+
+        Raises:
+          ValueError: the folder holds a run, and it is another or `anew` is set.
+          OSError: it cannot be written, or another process writes to it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder):
+            sweep(self.folder)
+            taken = [n for n in (CONFIG, METRICS, MODEL) if (self.folder / n).exists()]
+            if CONFIG in taken and not anew:
+                self._refuse_another()
+            elif taken:
+                raise ValueError(
+                    f"{self.folder} holds a run already ({', '.join(taken)}); "
+                    "give another --out"
+                )
+            else:
+                text = json.dumps(self.config, indent=2) + "\n"
+                write_whole(self.folder / CONFIG, text.encode())
+            yield
 
     def add_row(self, row: Mapping[str, float]) -> None:
-        """Adds an epoch to the metrics."""
-        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        """Adds an epoch to the metrics, in place of what is there of it and later."""
+        rows = read_rows(self.folder / METRICS)
+        self.save_history([*(r for r in rows if r["epoch"] < row["epoch"]), row])
+
+    def save_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Writes the metrics of all epochs."""
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        write_whole(self.folder / METRICS, text.encode())
 
     def save(self, params: Params, state: State) -> None:
         """Writes the weights, in place of the last ones."""
@@ -77,7 +102,16 @@ class Run:
         """Writes a picture."""
         content = BytesIO()
         figure.savefig(content, format="png", dpi=120)
-        checkpoint.write_whole(self.folder / name, content.getvalue())
+        write_whole(self.folder / name, content.getvalue())
+
+    def _refuse_another(self) -> None:
+        there = _read_config(self.folder / CONFIG)
+        mine = json.loads(json.dumps(self.config))  # tuples are lists there
+        if differences := _differences(there, mine):
+            raise ValueError(
+                f"{self.folder} holds a run of another configuration "
+                f"({'; '.join(differences)}); give another --out"
+            )
 
 
 class TrainedRun(NamedTuple):
@@ -111,6 +145,38 @@ def open_run(folder: Path) -> TrainedRun:
     tree = checkpoint.load(folder / MODEL, _tree(plan.params, plan.state))
     state = tree.pop(STATE, {})
     return TrainedRun(config, net, tree, state)
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """Reads the metrics of a run; none if there is no file.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [dict(json.loads(line)) for line in lines]
+        if all(isinstance(row["epoch"], int) for row in rows):
+            return rows
+    except FileNotFoundError:
+        return []
+    except (UnicodeDecodeError, ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise ValueError(f"{path} is damaged: a line is no epoch's JSON; remove the file")
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What two configurations do not share, besides the versions."""
+    told = ("model", "data", "image_shape")
+    pairs = [(name, there.get(name), here[name]) for name in told]
+    trained = there.get("training")
+    trained = trained if isinstance(trained, dict) else {}
+    pairs += [(name, trained.get(name), new) for name, new in here["training"].items()]
+    found = [f"{name} {a} there, {b} here" for name, a, b in pairs if a != b]
+    if not found and there.get("net") != here["net"]:
+        found.append("other layers")
+    return found
 
 
 def _tree(params: Params, state: State) -> dict[str, Any]:

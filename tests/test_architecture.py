@@ -38,17 +38,26 @@ MAY_IMPORT = {
     "inspection": {"specs", "core"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},
+    "interruption": set(),
+    "locks": set(),
+    "keeping": {"checkpoint", "functional", "measuring", "training"},
+    "loop": BASE
+    | {"interruption", "keeping", "losses", "measuring", "progress", "training"},
     "fitting": BASE
-    | {"data", "functional", "losses", "measuring", "progress", "training"},
-    "runs": BASE | {"checkpoint", "description"},
+    | {"checkpoint", "data", "functional", "interruption", "keeping", "locks"}
+    | {"loop", "losses", "progress", "training"},
+    "runs": BASE | {"checkpoint", "description", "keeping", "locks"},
+    "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
     "commands": BASE
-    | {"data", "fitting", "inspection", "losses", "models", "runs", "training"},
+    | {"checking", "data", "fitting", "inspection", "losses", "models", "runs"}
+    | {"training"},
     "cli": {"commands"},
     "__main__": {"cli"},
 }  # fmt: skip
 PUBLIC = ["lenetjax"] + [
     f"lenetjax.{name}"
     for name in (
+        "checkpoint",
         "data",
         "functional",
         "inspection",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import lenetjax as nn
 from lenetjax.cli import main
+from lenetjax.locks import locked
 
 METRICS = [
     "epoch", "step", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
@@ -40,12 +42,16 @@ def metrics_of(folder):
 
 def refused(capsys, *arguments):
     """Runs a command that must fail with status 2, and returns its line on stderr."""
+    return failed(capsys, 2, *arguments)
+
+
+def failed(capsys, expected, *arguments):
     try:
         status = main([str(argument) for argument in arguments])
     except SystemExit as stop:
         status = stop.code
     shown = capsys.readouterr()
-    assert status == 2
+    assert status == expected
     assert shown.out == ""
     lines = shown.err.splitlines()
     assert len(lines) == 1
@@ -59,9 +65,11 @@ def test_a_run_leaves_its_files(run_dir):
     config = json.loads((run_dir / "config.json").read_text())
 
     assert sorted(os.listdir(run_dir)) == [
-        "config.json", "confusion_matrix.png", "learning_curve.png",
+        "checkpoints", "config.json", "confusion_matrix.png", "learning_curve.png",
         "metrics.jsonl", "model.safetensors",
     ]  # fmt: skip
+    steps = rows[0]["step"], rows[1]["step"]
+    assert nn.checkpoint.Folder(run_dir / "checkpoints").steps() == list(steps)
     assert [list(row) for row in rows] == [METRICS, METRICS]
     assert [row["epoch"] for row in rows] == [1, 2]
     assert config["training"]["epochs"] == 2
@@ -108,12 +116,12 @@ def test_predict_goes_on_past_a_bad_file(run_dir, tmp_path, capsys):
 
 
 def test_predict_refuses_what_is_no_image(run_dir, tmp_path, capsys):
-    """One line that names the file, exit status 2."""
+    """One line that names the file, exit status 1."""
     bad = tmp_path / "bad.png"
     bad.write_text("no image")
 
-    assert "bad.png" in refused(capsys, "predict", run_dir, bad)
-    assert "none.png" in refused(capsys, "predict", run_dir, tmp_path / "none.png")
+    assert "bad.png" in failed(capsys, 1, "predict", run_dir, bad)
+    assert "none.png" in failed(capsys, 1, "predict", run_dir, tmp_path / "none.png")
 
 
 def test_summary_lists_the_layers(capsys):
@@ -144,6 +152,14 @@ def test_summary_lists_the_layers(capsys):
         (["evaluate", "nowhere"], "nowhere"),
         (["predict", "nowhere", "a.png"], "nowhere"),
         (["predict"], "RUN_DIR"),
+        (
+            ["train", "--checkpoint-every", "0"],
+            "--checkpoint-every: must be at least 1",
+        ),
+        (["train", "--checkpoint-every", "0s"], "--checkpoint-every: must be a pos"),
+        (["train", "--checkpoint-every", "soon"], "--checkpoint-every: invalid"),
+        (["train", "--resume", "nowhere", "--out", "."], "nowhere"),
+        (["check"], "RUN_DIR|FILE"),
         (["tarin"], "invalid choice: 'tarin'"),
         ([], "COMMAND"),
     ],
@@ -156,14 +172,130 @@ def test_slips_get_one_line(arguments, said, capsys, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def contents(folder):
+    return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
 def test_a_run_is_never_overwritten(run_dir, capsys):
-    """An --out that holds a run is refused, and the run stays."""
-    before = (run_dir / "model.safetensors").read_bytes()
+    """An --out that holds another run is refused, and the run stays."""
+    before = contents(run_dir)
+    same = ("train", "--epochs", "2", "--model", "mlp", "--out", run_dir)
 
-    line = refused(capsys, "train", "--epochs", "1", "--out", run_dir)
+    line = refused(capsys, "train", "--epochs", "1", "--model", "mlp", "--out", run_dir)
+    assert "another configuration (epochs 2 there, 1 here)" in line
+    line = refused(capsys, "train", "--seed", "7", "--epochs", "2", "--out", run_dir)
+    assert "model mlp there, lenet here; seed 0 there, 7 here" in line
+    assert "holds a run already" in refused(capsys, *same, "--resume", "never")
+    assert contents(run_dir) == before
 
-    assert "holds a run already" in line
-    assert (run_dir / "model.safetensors").read_bytes() == before
+
+def test_the_same_command_finds_a_finished_run(run_dir, capsys):
+    """It trains nothing, and says what came of it."""
+    before = contents(run_dir)
+
+    status = main(["train", "--epochs", "2", "--model", "mlp", "--out", str(run_dir)])
+
+    assert status == 0
+    assert "after 2 epochs" in capsys.readouterr().out
+    after = contents(run_dir)
+    assert after[run_dir / "model.safetensors"] == before[run_dir / "model.safetensors"]
+    assert after[run_dir / "metrics.jsonl"] == before[run_dir / "metrics.jsonl"]
+
+
+def test_resume_goes_on_from_a_path(run_dir, tmp_path, capsys):
+    """From the first checkpoint of a run into another folder: the same end."""
+    source = nn.checkpoint.Folder(run_dir / "checkpoints")
+    first = source.file(source.steps()[0])
+    options = ["train", "--epochs", "2", "--model", "mlp"]
+
+    assert main([*options, "--resume", str(first), "--out", str(tmp_path / "b")]) == 0
+    assert main([*options, "--resume", str(run_dir)]) == 0  # goes on where it is
+
+    for folder in (run_dir, tmp_path / "b"):
+        assert len(metrics_of(folder)) == 2
+        assert (folder / "model.safetensors").read_bytes() == (
+            run_dir / "model.safetensors"
+        ).read_bytes()
+
+
+def test_check_says_what_is_there_and_whole(run_dir, tmp_path, capsys):
+    """A run, its files alone, and an IDX file: status 0."""
+    idx = tmp_path / "labels"
+    idx.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
+
+    assert main(["check", str(run_dir)]) == 0
+    shown = capsys.readouterr().out
+    assert "a run of mlp on digits" in shown
+    assert "2 epochs, test accuracy" in shown
+    assert shown.count("whole, ") == 2
+    assert main(["check", str(run_dir / "model.safetensors")]) == 0
+    assert "fc1.weight float32[1024," in capsys.readouterr().out
+    assert main(["check", str(idx)]) == 0
+    assert "IDX, uint8[2]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "metrics.jsonl", "model.safetensors", "checkpoints"]
+)
+def test_check_finds_what_is_damaged(run_dir, tmp_path, capsys, name):
+    """One line for each bad file, status 1; the others are still looked at."""
+    folder = tmp_path / "run"
+    shutil.copytree(run_dir, folder)
+    path = folder / name
+    if path.is_dir():
+        path = sorted(path.iterdir())[-1]
+    path.write_bytes(path.read_bytes()[:-9])
+
+    assert main(["check", str(folder)]) == 1
+
+    shown = capsys.readouterr()
+    assert str(path) in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert "Traceback" not in shown.err
+    assert shown.out.count("whole, ") == (1 if name == "checkpoints" else 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\0\0\7\1", b"\x1f\x8bx"])
+def test_check_refuses_other_files(tmp_path, capsys, content):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+
+    assert str(path) in failed(capsys, 1, "check", path)
+    assert "nothing" in failed(capsys, 1, "check", tmp_path / "nothing")
+    assert "holds no run" in failed(capsys, 1, "check", tmp_path)
+
+
+def test_a_run_that_explodes_ends_in_one_line(tmp_path, capsys):
+    """Step, loss and advice; status 1; the run can be checked."""
+    folder = tmp_path / "run"
+    status = main(
+        ["train", "--model", "mlp", "--epochs", "2", "--learning-rate", "1e30",
+         "--out", str(folder)]
+    )  # fmt: skip
+
+    assert status == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "lenetjax train: step" in last
+    assert "lower learning rate" in last
+    assert not (folder / "model.safetensors").exists()
+
+
+def test_checked_mode_trains(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    assert (
+        main(["train", "--model", "mlp", "--epochs", "1", "--checked", "--out", out])
+        == 0
+    )
+    assert "test accuracy" in capsys.readouterr().out
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path, capsys):
+    """Who holds it is said."""
+    with locked(tmp_path):
+        line = refused(capsys, "train", "--model", "mlp", "--out", tmp_path)
+
+    assert f"in use by process {os.getpid()} on" in line
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -178,11 +310,11 @@ def test_a_run_is_never_overwritten(run_dir, capsys):
 )
 def test_a_damaged_run_gets_one_line(run_dir, tmp_path, capsys, name, content):
     """A run folder that holds something else is refused by the file's name."""
-    for original in run_dir.iterdir():
-        (tmp_path / original.name).write_bytes(original.read_bytes())
-    (tmp_path / name).write_text(content)
+    folder = tmp_path / "run"
+    shutil.copytree(run_dir, folder)
+    (folder / name).write_text(content)
 
-    assert name in refused(capsys, "evaluate", tmp_path)
+    assert name in refused(capsys, "evaluate", folder)
 
 
 def test_an_interrupted_run_keeps_its_last_epoch(tmp_path, capsys):
@@ -204,7 +336,8 @@ def test_an_interrupted_run_keeps_its_last_epoch(tmp_path, capsys):
         last = run.stderr.read().splitlines()[-1]
 
     assert run.returncode == 130
-    assert last == "lenetjax train: interrupted"
+    assert last.startswith("lenetjax train: interrupted, saved at step ")
+    assert last.endswith("; the same command with its --out goes on")
     assert main(["evaluate", str(folder)]) == 0
     assert "test accuracy" in capsys.readouterr().out
 

@@ -1,0 +1,60 @@
+"""The leaves of a pytree under dotted names, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+Tree = Any  # any pytree
+
+
+def named(tree: Tree) -> dict[str, Any]:
+    """The leaves, under ``conv1.weight`` in dicts, ``0.mu.fc.bias`` in optax's states.
+
+    Raises:
+      ValueError: a dict's key is no str or int, or has a "." in it, or two leaves would
+        have the same name.
+    """
+    found: dict[str, Any] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        name = ".".join(map(_part, path))
+        if name in found:
+            raise ValueError(f"two entries of the tree would be named {name!r}")
+        found[name] = leaf
+    return found
+
+
+def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dicts from dotted names.
+
+    Raises:
+      ValueError: a name is also the beginning of another.
+    """
+    tree: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        *parents, last = name.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+            if not isinstance(branch, dict):
+                raise ValueError(f"{name} is below the array {parent}")
+        if last in branch:
+            raise ValueError(f"{name} is an array and has others below it")
+        branch[last] = leaf
+    return tree
+
+
+def _part(key: Any) -> str:
+    if isinstance(key, jax.tree_util.DictKey):
+        if isinstance(key.key, bool) or not isinstance(key.key, str | int):
+            raise ValueError(f"a name in a file is a str or an int, got {key.key!r}")
+        if "." in str(key.key):
+            raise ValueError(f"{key.key}: a name in a file cannot have a '.' in it")
+        return str(key.key)
+    if isinstance(key, jax.tree_util.SequenceKey):
+        return str(key.idx)
+    if isinstance(key, jax.tree_util.GetAttrKey):
+        return str(key.name)
+    if isinstance(key, jax.tree_util.FlattenedIndexKey):
+        return str(key.key)
+    return str(key)

@@ -1,0 +1,237 @@
+"""What a training run keeps on disk, so that it can go on after it was stopped."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lenetjax import checkpoint
+from lenetjax.checkpoint import Checkpoint, Folder
+from lenetjax.functional.arguments import is_int
+from lenetjax.measuring import Means
+from lenetjax.training import TrainState
+
+CHECKPOINTS = "checkpoints"  # the folder inside a run's folder
+PLACE, SETUP = "place", "setup"
+PathLike = str | os.PathLike[str]
+Interval = int | str
+
+
+class NotFinite(ArithmeticError):
+    """The loss or the params became infinite or NaN; what to do is in the message.
+
+    Example:
+      >>> import numpy as np, lenetjax as nn, optax
+      >>> data = [(np.full((1, 2), np.nan, np.float32), np.array([0]))]
+      >>> try:
+      ...     nn.fit(nn.linear(2), optax.sgd(0.1), data, progress=False)
+      ... except nn.NotFinite as error:
+      ...     str(error)[:23]
+      'step 1: the loss is nan'
+    """
+
+
+class Place:
+    """How far a run has come: all that is not in its `TrainState`."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.epoch = 1
+        self.batches = 0  # done in this epoch
+        self.seconds = 0.0  # of training in this epoch, at the last save
+        self.history: list[dict[str, float]] = []
+        self.means = Means(finite_only=True)
+
+    def next_epoch(self, row: dict[str, float]) -> None:
+        """Closes an epoch with its row of the history."""
+        self.history.append(row)
+        self.epoch, self.batches, self.seconds = self.epoch + 1, 0, 0.0
+        self.means = Means(finite_only=True)
+
+    def to_json(self) -> str:
+        """What `from_json` takes."""
+        found = {
+            "steps": self.steps,
+            "epoch": self.epoch,
+            "batches": self.batches,
+            "seconds": self.seconds,
+            "history": self.history,
+            "means": self.means.to_json(),
+        }
+        return json.dumps(found)
+
+    def from_json(self, text: str) -> "Place":
+        """Goes where another was."""
+        found = json.loads(text)
+        self.steps, self.epoch = int(found["steps"]), int(found["epoch"])
+        self.batches, self.seconds = int(found["batches"]), float(found["seconds"])
+        self.history = [dict(row) for row in found["history"]]
+        self.means.from_json(found["means"])
+        if len(self.history) != self.epoch - 1 or self.batches < 0 or self.steps < 1:
+            raise ValueError("its numbers do not fit each other")
+        return self
+
+
+class Keeper:
+    """Writes checkpoints when they are due, and finds the one to go on with.
+
+    Args:
+      folder: where to keep them; None keeps nothing.
+      every: steps, or seconds as "30s", besides the end of each epoch.
+      setup: what has to be the same for a run to go on.
+    """
+
+    def __init__(
+        self, folder: Folder | None, every: Interval | None, setup: Mapping[str, Any]
+    ) -> None:
+        self.folder = folder
+        self.steps, self.seconds = _interval(every)
+        self.setup = dict(setup)
+        self.saved_at = time.monotonic()
+        self.source: Path | None = None  # the file to go on with
+
+    def find(self, resume: PathLike) -> Place | None:
+        """Where to go on, or None to start.
+
+        Args:
+          resume: "auto", "never", or the path of a checkpoint, a folder of them or a
+            run.
+
+        Raises:
+          OSError: there is nothing at the path, or it cannot be read.
+          ValueError: all checkpoints are damaged, or of another training; or there are
+            some, and resume is "never".
+        """
+        if self.folder is not None:
+            self.folder.sweep()
+        there = self.folder is not None and bool(self.folder.steps())
+        if resume in ("auto", "never"):
+            if not there or self.folder is None:
+                return None
+            if resume == "never":
+                raise ValueError(
+                    f"{self.folder.path} holds checkpoints; go on with them (resume="
+                    '"auto"), or take another folder'
+                )
+            found = self.folder.load()
+            self.source = self.folder.file(found.step)
+        else:
+            if there:
+                raise ValueError(
+                    f"{self.folder and self.folder.path} holds checkpoints already; "
+                    f"to go on from {resume}, take another folder"
+                )
+            found, self.source = _read(Path(resume))
+        return self._place(found)
+
+    def restored(self, like: TrainState) -> TrainState:
+        """The run of the checkpoint that was found.
+
+        Raises:
+          ValueError: it does not fit the net and the optimizer.
+        """
+        run: TrainState = checkpoint.load(cast(Path, self.source), like)
+        return run
+
+    def due(self, place: Place) -> bool:
+        """Whether it is time for a checkpoint."""
+        if self.folder is None:
+            return False
+        if self.seconds is not None:
+            return time.monotonic() - self.saved_at >= self.seconds
+        return self.steps is not None and place.steps % self.steps == 0
+
+    def save(self, run: TrainState, place: Place, score: float | None = None) -> None:
+        """Writes a checkpoint, if any are kept.
+
+        Args:
+          run: all that the steps change.
+          place: how far it has come; no metrics may be pending.
+          score: how good it is.
+
+        Raises:
+          NotFinite: the params are not finite; nothing is written.
+          OSError: it cannot be written.
+        """
+        refuse_nonfinite(run, place)
+        if self.folder is None:
+            return
+        found = {PLACE: place.to_json(), SETUP: json.dumps(self.setup)}
+        self.folder.save(place.steps, run, found, score=score)
+        self.saved_at = time.monotonic()
+
+    def _place(self, found: Checkpoint) -> Place:
+        try:
+            place = Place().from_json(found.metadata[PLACE])
+            setup = json.loads(found.metadata[SETUP])
+            differences = [
+                f"{name} {setup[name]} there and {mine} here"
+                for name, mine in self.setup.items()
+                if setup[name] != mine
+            ]
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{self.source} is no checkpoint of fit: {error!r}"
+            ) from None
+        if differences:
+            raise ValueError(
+                f"{self.source} is of another training: {'; '.join(differences)}"
+            )
+        return place
+
+
+def refuse_nonfinite(run: TrainState, place: Place) -> None:
+    """Raises NotFinite if a param or a value of the state is infinite or NaN."""
+    bad = [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, leaf in jax.tree_util.tree_leaves_with_path((run.params, run.state))
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        and not np.isfinite(np.asarray(leaf)).all()
+    ]
+    if bad:
+        names = ", ".join(name.partition("/")[2] for name in bad[:3])
+        raise NotFinite(
+            f"step {place.steps}: {names}{' and others' if bad[3:] else ''} "
+            f"became infinite or NaN; {ADVICE}"
+        )
+
+
+ADVICE = (
+    "the checkpoints before it are kept. Try a lower learning rate; look for NaN in "
+    "the data; checked=True (--checked) finds the operation, skip_nonfinite=N "
+    "(--skip-nonfinite N) leaves out up to N such steps in a row"
+)
+
+
+def _read(path: Path) -> tuple[Checkpoint, Path]:
+    if path.is_dir():
+        inside = path / CHECKPOINTS
+        folder = Folder(inside if inside.is_dir() else path)
+        found = folder.load()
+        return found, folder.file(found.step)
+    return Checkpoint(0, None, checkpoint.metadata(path)), path
+
+
+def _interval(every: Interval | None) -> tuple[int | None, float | None]:
+    """Steps or seconds."""
+    if every is None:
+        return None, None
+    if is_int(every) and every > 0:
+        return every, None
+    if isinstance(every, str) and every.endswith("s"):
+        try:
+            seconds = float(every[:-1])
+        except ValueError:
+            seconds = math.nan
+        if 0 < seconds < math.inf:
+            return None, seconds
+    raise ValueError(
+        f'checkpoint_every must be a number of steps, or "30s", got {every!r}'
+    )

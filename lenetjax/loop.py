@@ -1,0 +1,245 @@
+"""A training under way: steps, looks at the losses, tests and checkpoints."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from typing import Any, cast
+
+import jax
+import numpy as np
+import optax
+from jax.experimental import checkify
+
+from lenetjax.core import Layer, LayerError
+from lenetjax.interruption import Interruption
+from lenetjax.keeping import ADVICE, Keeper, NotFinite, Place
+from lenetjax.losses import check_labels, cross_entropy
+from lenetjax.measuring import Compiled, Means
+from lenetjax.progress import Progress
+from lenetjax.specs import shapes_text
+from lenetjax.training import (
+    Batch,
+    Loss,
+    Metrics,
+    TrainState,
+    eval_step,
+    train_state,
+    train_step,
+)
+
+LOOK = 50  # steps from one look at the losses to the next
+LEAVE = 2  # of the newest steps' losses at a look, so that it need not wait for them
+
+
+class Loop:
+    """A net in training. `place` says how far it has come, `run` what it has learned.
+
+    Args:
+      net: the net.
+      optimizer: its optimizer.
+      loss: ``loss(outputs, labels)``.
+      seed: where the random keys come from.
+      skip_nonfinite: how many losses in a row may be infinite or NaN.
+      checked: whether to check each operation of a step.
+    """
+
+    def __init__(
+        self,
+        net: Layer,
+        optimizer: optax.GradientTransformation,
+        loss: Loss,
+        *,
+        seed: int,
+        skip_nonfinite: int,
+        checked: bool,
+    ) -> None:
+        self.net, self.optimizer, self.loss = net, optimizer, loss
+        self.seed, self.skip_nonfinite, self.checked = seed, skip_nonfinite, checked
+        step = train_step(net, optimizer, loss)
+        self.step = Compiled(_with_checks(step) if checked else step)
+        self.evaluate = Compiled(eval_step(net, loss))
+        self.setting_up = 0.0
+        self.streak = 0  # losses in a row that were not finite
+        self.run: TrainState | None = None
+
+    def attach(
+        self, keeper: Keeper, place: Place, interruption: Interruption, bar: Progress
+    ) -> None:
+        """Says where checkpoints go, where to go on, who interrupts and who watches."""
+        self.keeper, self.place = keeper, place
+        self.interruption, self.bar = interruption, bar
+
+    def begin(self, images: Any) -> None:
+        """Draws a new run, or reads the one to go on with."""
+        started = time.perf_counter()
+        run = train_state(self.net, self.optimizer, jax.random.key(self.seed), images)
+        self.run = self.keeper.restored(run) if self.place.steps else run
+        self.setting_up = time.perf_counter() - started
+
+    def train_epoch(self, data: Iterable[Batch]) -> None:
+        """Trains on what is left of an epoch.
+
+        Raises:
+          NotFinite: the loss became infinite or NaN.
+          MemoryError: a batch needs more memory than there is.
+        """
+        place = self.place
+        found = self.checked_batches(data)
+        first = next(found, None)
+        if first is None:
+            raise ValueError(
+                f"the data gave no batches in epoch {place.epoch}; pass a list, or "
+                "something that can be iterated over once per epoch"
+            )
+        if self.run is None:
+            self.begin(first[0])
+        # Compiling does not count, and what an earlier process trained does.
+        started = time.perf_counter() - self.step.seconds - place.seconds
+        with _memory_explained(len(first[1])):
+            for batch in islice(chain([first], found), place.batches, None):
+                metrics = self.take_step(batch)
+                place.means.add(metrics, len(batch[1]))
+                place.batches, place.steps = place.batches + 1, place.steps + 1
+                self.bar.advance(place.epoch, len(batch[1]), metrics)
+                place.seconds = time.perf_counter() - self.step.seconds - started
+                if place.steps % LOOK == 0:
+                    self.look(LEAVE)
+                if self.interruption.signal or self.keeper.due(place):
+                    self.save()
+            self.look()
+        place.seconds = time.perf_counter() - self.step.seconds - started
+
+    def take_step(self, batch: Batch) -> Metrics:
+        """Trains on a batch."""
+        if self.checked:
+            self.look_inside(batch)
+        result = self.step(self.run, batch)
+        if self.checked:
+            error, result = result
+            if found := error.get():
+                raise NotFinite(f"step {self.place.steps + 1}: {found} {ADVICE}")
+        self.run, metrics = result
+        return cast(Metrics, metrics)
+
+    def look_inside(self, batch: Batch) -> None:
+        """Computes the loss without jit, where a layer can see values and be named."""
+        run, (images, labels) = self.trained(), batch
+        key = jax.random.fold_in(run.key, run.step)
+        try:
+            with jax.debug_nans(True):
+                outputs, _ = self.net.apply_with_state(
+                    run.params, run.state, images, key=key, train=True
+                )
+                self.loss(outputs, labels)
+        except (FloatingPointError, LayerError) as error:
+            if not isinstance(error.__cause__ or error, FloatingPointError):
+                raise
+            where = str(error).splitlines()[0]
+            raise NotFinite(f"step {self.place.steps + 1}: {where}") from error
+
+    def look(self, leave: int = 0) -> None:
+        """Reads the losses of the steps since the last look, except the newest few."""
+        number = self.place.steps - len(self.place.means.pending)
+        for loss in self.place.means.settle(leave):
+            number += 1
+            self.streak = 0 if math.isfinite(loss) else self.streak + 1
+            if self.streak > self.skip_nonfinite:
+                raise NotFinite(f"step {number}: the loss is {loss}; {ADVICE}")
+
+    def save(self) -> None:
+        """Writes a checkpoint; then stops, if a signal asks for it."""
+        self.look()
+        self.keeper.save(self.trained(), self.place)
+        self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Stops, if a signal came; all is saved."""
+        self.interruption.raise_if_any(f"saved at step {self.place.steps}")
+
+    def test(self, data: Iterable[Batch]) -> dict[str, float]:
+        """Tests the net on all batches."""
+        run, means = self.trained(), Means()
+        for batch in self.checked_batches(data):
+            if self.interruption.signal:
+                self.save()
+            means.add(self.evaluate(run.params, run.state, batch), len(batch[1]))
+        return means.result("test")
+
+    def end_epoch(
+        self,
+        tested: dict[str, float],
+        on_epoch: Callable[[dict[str, float], TrainState], None] | None,
+    ) -> None:
+        """Writes down what came of an epoch."""
+        place, images = self.place, self.place.means.images
+        row = {
+            "epoch": place.epoch,
+            "step": place.steps,
+            **place.means.result("train"),
+            **tested,
+            "seconds": place.seconds,
+            "images_per_second": images / place.seconds,
+        }
+        place.next_epoch(row)
+        self.keeper.save(self.trained(), place, tested.get("test_accuracy"))
+        self.bar.epoch_done(row)
+        if on_epoch is not None:
+            on_epoch(row, self.trained())
+        self.stop_if_asked()
+
+    def trained(self) -> TrainState:
+        """The run, which has begun."""
+        return cast(TrainState, self.run)
+
+    def compile_seconds(self) -> float:
+        """The seconds of setting up and compiling."""
+        return self.setting_up + self.step.seconds + self.evaluate.seconds
+
+    def checked_batches(self, found: Iterable[Batch]) -> Iterator[Batch]:
+        """Passes batches on as arrays, and refuses what would give a wrong number."""
+        for batch in found:
+            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                raise ValueError(
+                    f"expected batches (images, labels), got {shapes_text(batch)}"
+                )
+            images = jax.tree.map(np.asarray, batch[0])
+            labels = np.asarray(batch[1])
+            counts = {len(part) for part in (*jax.tree.leaves(images), labels)}
+            if len(counts) != 1 or 0 in counts:
+                raise ValueError(
+                    "images and labels must be equally many, and at least one, got "
+                    f"{shapes_text(images)} and {shapes_text(labels)}"
+                )
+            if self.loss is cross_entropy:
+                check_labels(labels, self.net.plan(images).y)  # type: ignore[arg-type]
+            yield images, labels
+
+
+def _with_checks(step: Any) -> Any:
+    """The step, returning what was found wrong inside beside its result.
+
+    Without checkify's index checks, which cannot be traced through a cross-entropy.
+    """
+    return jax.jit(checkify.checkify(step, errors=checkify.float_checks))
+
+
+@contextlib.contextmanager
+def _memory_explained(images: int) -> Iterator[None]:
+    """Says what to do where the memory does not suffice.
+
+    Raises:
+      MemoryError: it does not.
+    """
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        text = str(error)
+        if "RESOURCE_EXHAUSTED" not in text and not isinstance(error, MemoryError):
+            raise
+        raise MemoryError(
+            f"a step on {images} images needs more memory than there is "
+            f"({' '.join(text.split())[:200]}); try batch_size={max(1, images // 2)} "
+            "(--batch-size), or a smaller net"
+        ) from error
