@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lenetjax.user_cache import keep_programs
+
 MODELS = ("lenet", "lenet5", "mlp", "resnet20")
 OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
 PLATFORMS = ("cpu", "gpu", "tpu")
@@ -28,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.platform:
         os.environ["JAX_PLATFORMS"] = options.platform
+    keep_programs()
     from lenetjax import commands
 
     command = getattr(commands, options.command)

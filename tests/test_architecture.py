@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "description": BASE | {"combinators", "layers", "wrappers"},
     "measuring": {"specs"},
     "progress": set(),
-    "data": set(),
+    "user_cache": set(),
+    "data": {"user_cache"},
     "checkpoint": {"specs"},
     "inspection": {"specs", "core"},
     "chunks": BASE | {"cache", "functional", "losses"},
@@ -51,7 +52,7 @@ MAY_IMPORT = {
     "commands": BASE
     | {"checking", "data", "fitting", "inspection", "losses", "models", "runs"}
     | {"training"},
-    "cli": {"commands"},
+    "cli": {"commands", "user_cache"},
     "__main__": {"cli"},
 }  # fmt: skip
 PUBLIC = ["lenetjax"] + [

@@ -342,6 +342,44 @@ def test_an_interrupted_run_keeps_its_last_epoch(tmp_path, capsys):
     assert "test accuracy" in capsys.readouterr().out
 
 
+def test_a_second_run_compiles_nothing(tmp_path):
+    """All that the first has compiled is in the user's cache; nothing comes to it."""
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "JAX_ENABLE_COMPILATION_CACHE": "1",
+    }
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    kept = []
+    for number in (1, 2):
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "lenetjax", "train", "--model", "mlp",
+             "--epochs", "1", "--out", str(tmp_path / f"run {number}")],
+            capture_output=True, text=True, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        programs = (tmp_path / "lenetjax" / "programs").rglob("*-cache")
+        kept.append(sorted(path.name for path in programs))
+
+    assert len(kept[0]) > 10
+    assert kept[0] == kept[1]
+    weights = [tmp_path / f"run {n}" / "model.safetensors" for n in (1, 2)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_cache_that_cannot_be_written_is_no_matter(tmp_path):
+    """The run goes without it, and says nothing."""
+    (tmp_path / "lenetjax").write_text("no folder")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "lenetjax", "summary"],
+        capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
 def test_help_answers_without_jax():
     """--help is quick since neither jax nor numpy is imported for it."""
     code = (

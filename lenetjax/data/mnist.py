@@ -12,6 +12,7 @@ from lenetjax.data.dataset import Dataset, Split
 from lenetjax.data.download import fetch
 from lenetjax.data.idx import read_idx
 from lenetjax.data.images import resize as resized
+from lenetjax.user_cache import user_cache
 
 # The sha256 of each file's decompressed content.
 SHA256 = {
@@ -130,16 +131,13 @@ def _present(folder: Path) -> dict[str, Path]:
 
 
 def _cache_folder() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(cache):  # the XDG rules say to ignore any other
-        return Path(cache, "lenetjax", "mnist")
-    try:
-        return Path.home() / ".cache" / "lenetjax" / "mnist"
-    except RuntimeError:
+    cache = user_cache()
+    if cache is None:
         raise FileNotFoundError(
             f"MNIST was not found, as this user has no home folder to look in; name "
             f"the folder of the files with --data-dir (data_dir=) or {VARIABLE}"
-        ) from None
+        )
+    return cache / "mnist"
 
 
 def _download_missing(folder: Path) -> None:
