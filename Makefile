@@ -23,7 +23,7 @@ PYTEST = -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .NOTPARALLEL: # two installations into one environment must not meet
-.PHONY: help train test test-torch test-faults check format notebooks bench test-newest \
+.PHONY: help train test test-torch test-faults test-modes check format notebooks bench test-newest \
 	test-oldest clean
 
 help: ## list the targets
@@ -44,6 +44,10 @@ test-torch: .venv/.test ## compare with PyTorch at length, over random configura
 test-faults: .venv/.test ## kill, cut and corrupt trainings and files at length
 	LENETJAX_FAULTS=1 .venv/bin/python -m pytest $(ARGS) tests/test_faults.py \
 		tests/test_fuzz.py tests/test_checkpoint.py
+
+# Some ten minutes for each mode; ARGS=64 for that one.
+test-modes: .venv/.test ## run the tests with 64 bits, without jit, without a home, ...
+	.venv/bin/python tests/modes.py $(ARGS)
 
 check: .venv/.dev ## lint, formatting and types
 	.venv/bin/ruff check .

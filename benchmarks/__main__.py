@@ -16,6 +16,7 @@ from benchmarks.measurements import (
     mnist99,
     overhead,
     peak,
+    saving,
     scaling,
     step,
 )
@@ -32,6 +33,7 @@ MEASURES = {
     "overhead": overhead.measure,
     "ensemble": ensemble.measure,
     "compile": compiling.measure,
+    "saving": saving.measure,
     "mnist99": mnist99.measure,
 }
 

@@ -52,6 +52,7 @@ def goals(results: Results) -> list[Goal]:
         _worst("train_step / by hand in jax.jit", results.get("overhead", []), 1.02),
         _worst("step of ensemble(lenet, 16) / 16 single steps",
                results.get("ensemble", []), 0.8),
+        _saving(results),
     ]  # fmt: skip
 
 
@@ -170,6 +171,19 @@ def _compiling(results: Results) -> Iterator[Goal]:
     second = rows_of(results, "cache", run=2)
     count = float(second[0]["compiled"]) if second else None
     yield Goal("programs that a second run compiles", count, at_most=0.0)
+
+
+def _saving(results: Results) -> Goal:
+    what = "checkpoint of LeNet's training, beyond writing its bytes, ms"
+    rows = results.get("saving", [])
+    if not rows:
+        return Goal(what, None, at_most=5.0)
+    over = {
+        row["state"]: 1e3 * (row["save"]["median"] - row["write"]["median"])
+        for row in rows
+    }
+    worst = max(over, key=lambda state: over[state])
+    return Goal(what, over[worst], at_most=5.0, note=f"with {worst}")
 
 
 def _worst(what: str, rows: Sequence[Row], at_most: float) -> Goal:

@@ -204,6 +204,16 @@ def ensemble_table(results: Results) -> Section:
     return Section("Ensemble", "Milliseconds for one step of all LeNets.", table)
 
 
+def saving_table(results: Results) -> Section:
+    table = [["optimizer", "bytes", "checkpoint", "bare file", "difference"]]
+    for row in results["saving"]:
+        one, other = row["save"]["median"] * 1e3, row["write"]["median"] * 1e3
+        times = [digits(one), digits(other), f"{one - other:.2f}"]
+        table.append([row["state"], f"{row['bytes']:,}", *times])
+    about = "Milliseconds; both are flushed to the disk, and the one before is removed."
+    return Section("Checkpoints of LeNet's training", about, table)
+
+
 def compile_table(results: Results) -> Section:
     table = [["", "seconds", "quartiles"]]
     for row in results["compile"]:
@@ -241,6 +251,7 @@ PARTS = {
     "scaling": scaling_table,
     "overhead": overhead_table,
     "ensemble": ensemble_table,
+    "saving": saving_table,
     "compile": compile_table,
     "cache": cache_table,
     "peak": peak_table,

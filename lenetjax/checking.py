@@ -10,7 +10,7 @@ from lenetjax.checkpoint import Folder
 from lenetjax.checkpoint.names import named
 from lenetjax.data.idx import read_idx
 from lenetjax.keeping import CHECKPOINTS
-from lenetjax.runs import CONFIG, METRICS, MODEL, open_run, read_rows
+from lenetjax.runs import CONFIG, METRICS, MODEL, open_run, read_config, read_rows
 from lenetjax.specs import shapes_text
 from lenetjax.trees import count
 
@@ -43,7 +43,7 @@ def findings(path: Path) -> Iterator[Finding]:
             return
     folder = Folder(path)
     steps = folder.steps()
-    if not steps:
+    if not steps and path.name != CHECKPOINTS:
         yield Finding(f"{path} holds no run and no checkpoints", bad=True)
     for step in steps:
         yield from _try(folder.file(step), _saved)
@@ -58,6 +58,8 @@ def _try(path: Path, look: Any) -> Iterator[Finding]:
 
 
 def _file(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no regular file")
     with path.open("rb") as file:
         start = file.read(4)
     is_idx = start.startswith(IDX_STARTS) and path.suffix != ".safetensors"
@@ -69,14 +71,14 @@ def _idx(path: Path) -> str:
 
 
 def _run(path: Path) -> str:
-    if not (path / MODEL).exists() and (path / CHECKPOINTS).is_dir():
-        return f"a run without {MODEL}: its first epoch is not done"
-    run = open_run(path)
-    config = run.config
-    return (
-        f"a run of {config['model']} on {config['data']}, "
-        f"{count(run.params):,} params; {MODEL} fits the net"
+    config, _, plan = read_config(path)
+    run = (
+        f"a run of {config['model']} on {config['data']}, {count(plan.params):,} params"
     )
+    if not (path / MODEL).exists():
+        return f"{run}, without {MODEL}: its first epoch is not done"
+    open_run(path)
+    return f"{run}; {MODEL} fits the net"
 
 
 def _metrics(path: Path) -> str:
@@ -85,7 +87,7 @@ def _metrics(path: Path) -> str:
         return "no epoch yet"
     last = rows[-1]
     accuracy = last.get("test_accuracy")
-    tested = f", test accuracy {accuracy:.2%}" if accuracy is not None else ""
+    tested = f", test accuracy {accuracy:.2%}" if isinstance(accuracy, float) else ""
     return f"{len(rows)} epochs{tested}"
 
 

@@ -31,20 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.platform:
         os.environ["JAX_PLATFORMS"] = options.platform
     keep_programs()
-    from lenetjax import commands
-
-    command = getattr(commands, options.command)
     try:
-        status: int = command(options)
+        from lenetjax import commands
+
+        status: int = getattr(commands, options.command)(options)
+        sys.stdout.flush()
         return status
     except KeyboardInterrupt as interrupt:
         return _say(options, f"interrupted{_saved(str(interrupt))}", 130)
     except SystemExit as stop:  # by SIGTERM
         return _say(options, f"stopped{_saved(getattr(stop, 'saved', ''))}", 143)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except OSError as error:
+        _drop_output()
         file = f": {error.filename}" if error.filename else ""
         return _say(options, f"{error.strerror or error}{file}", 2)
     except (ArithmeticError, MemoryError) as error:
@@ -53,8 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(options, " ".join(str(error).split()), 2)
 
 
+def _drop_output() -> None:
+    """Keeps Python from trying once more, at its end, what could not be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _saved(saved: str) -> str:
-    return f", {saved}; the same command with its --out goes on" if saved else ""
+    return f", {saved}; with --out RUN_DIR the same command goes on" if saved else ""
 
 
 def _say(options: argparse.Namespace, message: str, status: int) -> int:

@@ -180,6 +180,8 @@ def _place(options: argparse.Namespace) -> tuple[Path, str]:
 
 
 def _load(name: str, folder: Path | None) -> Dataset:
+    if name not in EPOCHS:
+        raise ValueError(f"there is no data {name!r}; there is {', '.join(EPOCHS)}")
     if name == "digits":
         return data.digits(image_size=IMAGE[0])
     return data.mnist(folder, image_size=IMAGE[0])

@@ -1,6 +1,7 @@
 """Training as a whole: epochs, tests and checkpoints in one call."""
 
 import contextlib
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -78,17 +79,18 @@ def fit(
       test: test batches, in place of a dataset's test images.
       progress: whether to show a bar, or a line for each epoch where stderr is no
         terminal.
-      on_epoch: called as ``on_epoch(row, run)`` after each epoch, with its row of the
-        history and the `TrainState`; the arrays of `run` are donated afterwards.
+      on_epoch: called as ``on_epoch(row, run)`` after each epoch and its checkpoint,
+        with its row of the history and the `TrainState`; the arrays of `run` are
+        donated afterwards.
       checkpoints: a folder, or a `checkpoint.Folder`, to keep checkpoints in: one after
         each epoch, with the test accuracy for its score.
       checkpoint_every: more of them, every so many steps, or seconds as "30s".
       resume: "auto" goes on from the newest whole checkpoint, if there is one; "never"
-        refuses to; a path of a checkpoint, a folder of them or a run goes on from
-        there.
+        refuses to; a path of a checkpoint, a folder of them or a run starts from there,
+        where `checkpoints` holds none yet.
       skip_nonfinite: how many steps in a row may be left out because their gradient is
-        not finite (`optax.apply_if_finite`); their losses do not count. One more ends
-        the training.
+        not finite (`optax.apply_if_finite`); their losses and what they make of the
+        net's state do not count. One more ends the training.
       checked: whether to compute each loss without jit first, where layers see values
         (an index out of range) and NaN is traced to the layer where it arises, and to
         look for NaN in each operation of the step. Slow.
@@ -122,7 +124,8 @@ def fit(
     if folder is not None and not isinstance(folder, Folder):
         folder = Folder(folder, keep=2)
     count = len(data.train.labels) if isinstance(data, Dataset) else None
-    setup = {"seed": seed, "batch_size": batch_size, "images": count}
+    same = {"seed": operator.index(seed), "batch_size": operator.index(batch_size)}
+    setup = {**same, "images": count}
     keeper = Keeper(folder, checkpoint_every, setup)
     loop = Loop(
         net,
@@ -141,10 +144,14 @@ def fit(
     def test_batches() -> Iterable[Batch]:
         if test is None and isinstance(data, Dataset):
             return batches(data.test, batch_size)
-        return test or ()
+        return () if test is None else test
 
     with _guarded(folder) as interruption:
         place = keeper.find(resume) or Place()
+        if place.epoch > epochs + 1:
+            raise ValueError(
+                f"{keeper.source} is of epoch {place.epoch - 1}, beyond epochs={epochs}"
+            )
         done = (place.epoch - 1) * (count or 0) + place.means.images
         with Progress(epochs, count, shown=progress, done=done) as bar:
             if place.steps:
@@ -154,7 +161,7 @@ def fit(
                 loop.train_epoch(train_batches(place.epoch))
                 loop.end_epoch(loop.test(test_batches()), on_epoch)
             if loop.run is None:  # all was done before
-                loop.begin(next(iter(train_batches(1)))[0])
+                loop.begin_anyhow(train_batches(1))
     run = loop.trained()
     accuracy = place.history[-1].get("test_accuracy")
     return Fit(run.params, run.state, place.history, accuracy, loop.compile_seconds())

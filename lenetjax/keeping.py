@@ -47,13 +47,13 @@ class Place:
         self.batches = 0  # done in this epoch
         self.seconds = 0.0  # of training in this epoch, at the last save
         self.history: list[dict[str, float]] = []
-        self.means = Means(finite_only=True)
+        self.means = Means()
 
     def next_epoch(self, row: dict[str, float]) -> None:
         """Closes an epoch with its row of the history."""
         self.history.append(row)
         self.epoch, self.batches, self.seconds = self.epoch + 1, 0, 0.0
-        self.means = Means(finite_only=True)
+        self.means = Means()
 
     def to_json(self) -> str:
         """What `from_json` takes."""
@@ -102,32 +102,29 @@ class Keeper:
 
         Args:
           resume: "auto", "never", or the path of a checkpoint, a folder of them or a
-            run.
+            run to start from where the own folder has none yet.
 
         Raises:
           OSError: there is nothing at the path, or it cannot be read.
           ValueError: all checkpoints are damaged, or of another training; or there are
             some, and resume is "never".
         """
-        if self.folder is not None:
-            self.folder.sweep()
-        there = self.folder is not None and bool(self.folder.steps())
-        if resume in ("auto", "never"):
-            if not there or self.folder is None:
-                return None
+        own = self.folder
+        if own is not None:
+            own.sweep()
+        if own is not None and own.steps():
             if resume == "never":
                 raise ValueError(
-                    f"{self.folder.path} holds checkpoints; go on with them (resume="
+                    f"{own.path} holds checkpoints; go on with them (resume="
                     '"auto"), or take another folder'
                 )
-            found = self.folder.load()
-            self.source = self.folder.file(found.step)
+            # A path is where the first of several calls starts from.
+            found = own.load()
+            own.set_aside(after=found.step)
+            self.source = own.file(found.step)
+        elif resume in ("auto", "never"):
+            return None
         else:
-            if there:
-                raise ValueError(
-                    f"{self.folder and self.folder.path} holds checkpoints already; "
-                    f"to go on from {resume}, take another folder"
-                )
             found, self.source = _read(Path(resume))
         return self._place(found)
 
@@ -176,7 +173,13 @@ class Keeper:
                 for name, mine in self.setup.items()
                 if setup[name] != mine
             ]
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise ValueError(
                 f"{self.source} is no checkpoint of fit: {error!r}"
             ) from None
@@ -204,9 +207,9 @@ def refuse_nonfinite(run: TrainState, place: Place) -> None:
 
 
 ADVICE = (
-    "the checkpoints before it are kept. Try a lower learning rate; look for NaN in "
-    "the data; checked=True (--checked) finds the operation, skip_nonfinite=N "
-    "(--skip-nonfinite N) leaves out up to N such steps in a row"
+    "what was saved before is kept. Look for NaN in the data; begin anew with a lower "
+    "learning rate, with skip_nonfinite=N (--skip-nonfinite N), which leaves out up to "
+    "N such steps in a row, or with checked=True (--checked), which finds the layer"
 )
 
 

@@ -18,8 +18,8 @@ LONGEST = 500  # bytes of a holder's name that are shown
 def locked(folder: Path) -> Iterator[None]:
     """Keeps other processes out of a folder.
 
-    The system lets go of the lock when its holder ends, however that happens: a file
-    that was left by a killed one holds nobody up.
+    The system lets go of the lock when its holder (and what it has forked) ends,
+    however that happens: a file that was left by a killed one holds nobody up.
 
     Raises:
       OSError: another process has the lock, and which; or the folder cannot be written.
@@ -31,7 +31,8 @@ def locked(folder: Path) -> Iterator[None]:
         # Removed while it is held: whoever waits for this very file sees that it is
         # gone from its place, and makes another.
         with contextlib.suppress(OSError):
-            os.unlink(folder / LOCK)
+            if _is_at(descriptor, folder / LOCK):
+                os.unlink(folder / LOCK)
         os.close(descriptor)
 
 
@@ -55,7 +56,8 @@ def _lock(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise
+            reason = f"{error.strerror}: this file system has no locks"
+            raise OSError(error.errno, reason, str(path)) from error
         reason = f"in use by {_holder(descriptor)}; wait for it, or take another folder"
         raise OSError(errno.EWOULDBLOCK, reason, str(path.parent)) from None
 

@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.experimental import checkify
@@ -41,7 +42,8 @@ class Loop:
       optimizer: its optimizer.
       loss: ``loss(outputs, labels)``.
       seed: where the random keys come from.
-      skip_nonfinite: how many losses in a row may be infinite or NaN.
+      skip_nonfinite: how many steps in a row may be left out; unless it is 0, the
+        optimizer is one of `optax.apply_if_finite`.
       checked: whether to check each operation of a step.
     """
 
@@ -58,10 +60,11 @@ class Loop:
         self.net, self.optimizer, self.loss = net, optimizer, loss
         self.seed, self.skip_nonfinite, self.checked = seed, skip_nonfinite, checked
         step = train_step(net, optimizer, loss)
+        if skip_nonfinite:
+            step = _skipping(step)
         self.step = Compiled(_with_checks(step) if checked else step)
         self.evaluate = Compiled(eval_step(net, loss))
         self.setting_up = 0.0
-        self.streak = 0  # losses in a row that were not finite
         self.run: TrainState | None = None
 
     def attach(
@@ -75,8 +78,19 @@ class Loop:
         """Draws a new run, or reads the one to go on with."""
         started = time.perf_counter()
         run = train_state(self.net, self.optimizer, jax.random.key(self.seed), images)
+        # A Python number among the params would be of a weaker type than what is read
+        # from a file, and promote otherwise.
+        run = jax.tree.map(lambda a: a if _is_key(a) else jnp.asarray(a, a.dtype), run)
         self.run = self.keeper.restored(run) if self.place.steps else run
         self.setting_up = time.perf_counter() - started
+
+    def begin_anyhow(self, data: Iterable[Batch]) -> None:
+        """Begins where no step is left to do."""
+        first = next(self.checked_batches(data), None)
+        if first is None:
+            raise ValueError("the data gave no batches; pass a list")
+        self.begin(first[0])
+        self.stop_if_asked()
 
     def train_epoch(self, data: Iterable[Batch]) -> None:
         """Trains on what is left of an epoch.
@@ -97,17 +111,22 @@ class Loop:
             self.begin(first[0])
         # Compiling does not count, and what an earlier process trained does.
         started = time.perf_counter() - self.step.seconds - place.seconds
-        with _memory_explained(len(first[1])):
-            for batch in islice(chain([first], found), place.batches, None):
+        for batch in islice(chain([first], found), place.batches, None):
+            images = len(batch[1])
+            with _memory_explained(images):
                 metrics = self.take_step(batch)
-                place.means.add(metrics, len(batch[1]))
+                place.means.add(metrics, images)
                 place.batches, place.steps = place.batches + 1, place.steps + 1
-                self.bar.advance(place.epoch, len(batch[1]), metrics)
-                place.seconds = time.perf_counter() - self.step.seconds - started
+                self.bar.advance(place.epoch, images, metrics)
                 if place.steps % LOOK == 0:
                     self.look(LEAVE)
-                if self.interruption.signal or self.keeper.due(place):
-                    self.save()
+            if self.interruption.signal or self.keeper.due(place):
+                self.look()
+                place.seconds = time.perf_counter() - self.step.seconds - started
+                self.save()
+                # nor does the writing
+                started = time.perf_counter() - self.step.seconds - place.seconds
+        with _memory_explained(len(first[1])):
             self.look()
         place.seconds = time.perf_counter() - self.step.seconds - started
 
@@ -142,10 +161,14 @@ class Loop:
     def look(self, leave: int = 0) -> None:
         """Reads the losses of the steps since the last look, except the newest few."""
         number = self.place.steps - len(self.place.means.pending)
-        for loss in self.place.means.settle(leave):
+        for loss, skipped in self.place.means.settle(leave):
             number += 1
-            self.streak = 0 if math.isfinite(loss) else self.streak + 1
-            if self.streak > self.skip_nonfinite:
+            if skipped > self.skip_nonfinite:
+                raise NotFinite(
+                    f"step {number}: its gradient is not finite, as of the "
+                    f"{self.skip_nonfinite} before; {ADVICE}"
+                )
+            if not skipped and not math.isfinite(loss):
                 raise NotFinite(f"step {number}: the loss is {loss}; {ADVICE}")
 
     def save(self) -> None:
@@ -156,7 +179,9 @@ class Loop:
 
     def stop_if_asked(self) -> None:
         """Stops, if a signal came; all is saved."""
-        self.interruption.raise_if_any(f"saved at step {self.place.steps}")
+        folder = self.keeper.folder
+        where = f" in {folder.path}" if folder is not None else ""
+        self.interruption.raise_if_any(f"saved at step {self.place.steps}{where}")
 
     def test(self, data: Iterable[Batch]) -> dict[str, float]:
         """Tests the net on all batches."""
@@ -164,7 +189,8 @@ class Loop:
         for batch in self.checked_batches(data):
             if self.interruption.signal:
                 self.save()
-            means.add(self.evaluate(run.params, run.state, batch), len(batch[1]))
+            with _memory_explained(len(batch[1])):
+                means.add(self.evaluate(run.params, run.state, batch), len(batch[1]))
         return means.result("test")
 
     def end_epoch(
@@ -217,6 +243,23 @@ class Loop:
             yield images, labels
 
 
+def _skipping(step: Any) -> Any:
+    """The step, leaving the net's state too as it was where the update is left out."""
+
+    def skipping(run: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        new, metrics = step(run, batch)
+        finite = new.opt_state.last_finite
+        state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new.state, run.state)
+        skipped = {"skipped": new.opt_state.notfinite_count}
+        return new._replace(state=state), {**metrics, **skipped}
+
+    return jax.jit(skipping, donate_argnums=0)
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
 def _with_checks(step: Any) -> Any:
     """The step, returning what was found wrong inside beside its result.
 
@@ -239,7 +282,7 @@ def _memory_explained(images: int) -> Iterator[None]:
         if "RESOURCE_EXHAUSTED" not in text and not isinstance(error, MemoryError):
             raise
         raise MemoryError(
-            f"a step on {images} images needs more memory than there is "
-            f"({' '.join(text.split())[:200]}); try batch_size={max(1, images // 2)} "
-            "(--batch-size), or a smaller net"
+            f"a batch of {images} images needs more memory than there is "
+            f"({' '.join(text.split())[:200]}); begin anew with "
+            f"batch_size={max(1, images // 2)} (--batch-size) or a smaller net"
         ) from error

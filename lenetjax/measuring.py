@@ -1,6 +1,5 @@
 """What a run measures: the seconds of compiling, and means over batches."""
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -36,11 +35,10 @@ class Means:
     difference when, or in how many processes.
     """
 
-    def __init__(self, *, finite_only: bool = False) -> None:
+    def __init__(self) -> None:
         self.images = 0
         self.counted = 0  # images whose metrics are in the sums
         self.sums: dict[str, float] = {}
-        self.finite_only = finite_only
         self.pending: list[tuple[Mapping[str, Any], int]] = []
 
     def add(self, metrics: Mapping[str, Any], images: int) -> None:
@@ -48,25 +46,27 @@ class Means:
         self.images += images
         self.pending.append((metrics, images))
 
-    def settle(self, leave: int = 0) -> list[float]:
+    def settle(self, leave: int = 0) -> list[tuple[float, int]]:
         """Sums up what is pending, except the last few; waits for the device.
 
+        A batch whose metrics have a "skipped" that is not 0 does not count.
+
         Returns:
-          The losses of these batches, in order.
+          The loss and the "skipped" of each of these batches, in order.
         """
         count = len(self.pending) - leave
         settled, self.pending = self.pending[:count], self.pending[count:]
-        losses = []
+        found = []
         for metrics, images in jax.device_get(settled):
-            losses.append(float(metrics["loss"]))
-            if self.finite_only and not math.isfinite(losses[-1]):
+            found.append((float(metrics["loss"]), int(metrics.get("skipped", 0))))
+            if found[-1][1]:
                 continue
             self.counted += images
             for name in METRICS:
                 if name in metrics:
                     part = float(metrics[name]) * images
                     self.sums[name] = self.sums.get(name, 0.0) + part
-        return losses
+        return found
 
     def result(self, prefix: str) -> dict[str, float]:
         """The means so far, as Python numbers; waits for the device."""

@@ -51,7 +51,9 @@ class Progress:
             self.bar.set_description(f"epoch {epoch}/{self.epochs}", refresh=False)
             self.bar.set_postfix_str(
                 ", ".join(
-                    f"{name} {float(value):.3f}" for name, value in metrics.items()
+                    f"{name} {float(metrics[name]):.3f}"
+                    for name in ("loss", "accuracy")
+                    if name in metrics
                 )
             )
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from lenetjax import checkpoint
 from lenetjax.checkpoint.files import sweep, write_whole
 from lenetjax.checkpoint.store import versions
-from lenetjax.core import Layer, Params, State
+from lenetjax.core import Layer, Params, Plan, State
 from lenetjax.description import build, describe
 from lenetjax.keeping import CHECKPOINTS
 from lenetjax.locks import locked
@@ -96,7 +96,8 @@ class Run:
 
     def save(self, params: Params, state: State) -> None:
         """Writes the weights, in place of the last ones."""
-        checkpoint.save(self.folder / MODEL, _tree(params, state))
+        config = {"config": json.dumps(self.config)}
+        checkpoint.save(self.folder / MODEL, _tree(params, state), config)
 
     def save_figure(self, name: str, figure: Any) -> None:
         """Writes a picture."""
@@ -128,6 +129,25 @@ class TrainedRun(NamedTuple):
         return int(self.config["image_shape"][0])
 
 
+def read_config(folder: Path) -> tuple[dict[str, Any], Layer, Plan]:
+    """Reads what a run trains: its configuration, its net, and the net's shapes.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: it is not what a run leaves there.
+    """
+    config = _read_config(folder / CONFIG)
+    try:
+        if not all(isinstance(config[name], str) for name in ("model", "data")):
+            raise ValueError("model and data are no names")
+        net = build(config["net"])
+        shape = tuple(int(n) for n in config["image_shape"])
+        plan = net.plan(jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{folder / CONFIG} describes no net: {error}") from None
+    return config, net, plan
+
+
 def open_run(folder: Path) -> TrainedRun:
     """Reads a run's folder.
 
@@ -135,13 +155,7 @@ def open_run(folder: Path) -> TrainedRun:
       OSError: the folder or a file in it is missing or cannot be read.
       ValueError: a file is not what a run leaves there.
     """
-    config = _read_config(folder / CONFIG)
-    try:
-        net = build(config["net"])
-        shape = tuple(int(n) for n in config["image_shape"])
-        plan = net.plan(jax.ShapeDtypeStruct((1, *shape), jnp.float32))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / CONFIG} describes no net: {error}") from None
+    config, net, plan = read_config(folder)
     tree = checkpoint.load(folder / MODEL, _tree(plan.params, plan.state))
     state = tree.pop(STATE, {})
     return TrainedRun(config, net, tree, state)

@@ -304,6 +304,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
         ({"a": np.ones(2, np.longdouble)}, "cannot hold"),
         ({"a": np.ones(2, ml_dtypes.float8_e4m3)}, "cannot hold"),
         ({"a" * 2000: np.ones(2)}, "2,000 characters"),
+        ({"__metadata__": np.ones(2)}, "something else"),
         ({f"a{i}": 1 for i in range(20_000)}, "a file holds 1,048,576"),
     ],
 )
@@ -387,6 +388,27 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
     folder.file(1).write_bytes(b"")
     with pytest.raises(DamagedFile), pytest.warns(UserWarning, match="back"):
         folder.load()
+
+
+def test_the_best_is_one_that_can_be_read(tmp_path):
+    """A damaged file has no score, and what is about to be removed is not the best."""
+    folder = Folder(tmp_path, keep=1)
+    folder.save(1, tree_of(1), score=0.9)
+    folder.save(3, tree_of(3), score=0.95)
+    folder.file(3).write_bytes(folder.file(3).read_bytes()[:-1] + b"\1")
+    folder.save(2, tree_of(2), score=0.1)
+
+    assert folder.best() == 2
+    assert folder.steps() == [2]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path):
+    folder = Folder(tmp_path)
+    folder.save(1, tree_of(1))
+    folder.file(2).symlink_to(folder.file(2).name)  # to itself
+
+    with pytest.warns(UserWarning, match="going back"):
+        assert folder.load().step == 1
 
 
 def test_a_checkpoint_of_another_tree_is_not_passed_over(tmp_path):

@@ -255,6 +255,51 @@ def test_check_finds_what_is_damaged(run_dir, tmp_path, capsys, name):
     assert shown.out.count("whole, ") == (1 if name == "checkpoints" else 2)
 
 
+def test_check_of_a_run_that_was_killed_early(tmp_path, capsys):
+    """Before its first epoch it has no weights, and nothing is wrong with that."""
+    folder = tmp_path / "run"
+    program = (
+        "import sys, os, lenetjax as nn; from lenetjax import cli, loop\n"
+        "loop.Loop.take_step = lambda self, batch: os._exit(9)\n"
+        f"cli.main(['train', '--model', 'mlp', '--out', {str(folder)!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)  # noqa: S603
+    assert done.returncode == 9
+
+    assert main(["check", str(folder)]) == 0
+    assert "its first epoch is not done" in capsys.readouterr().out
+    (folder / "config.json").write_text('{"format": 1}')
+    assert main(["check", str(folder)]) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model": 1}, {"data": None}, {"image_shape": [1e999, 1, 1]}, {"image_shape": 3},
+     {"net": []}, {"data": "cifar"}],
+)  # fmt: skip
+def test_a_hostile_configuration_gets_one_line(run_dir, tmp_path, capsys, change):
+    folder = tmp_path / "run"
+    shutil.copytree(run_dir, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+
+    line = refused(capsys, "evaluate", folder)
+
+    assert "config.json describes no net" in line or "no data 'cifar'" in line
+
+
+def test_output_that_cannot_be_written_gets_one_line():
+    """A full disk behind a pipe: one line, no words of Python's own."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lenetjax", "summary"],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    assert done.returncode == 2
+    assert done.stderr == "lenetjax summary: No space left on device\n"
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"\0\0\7\1", b"\x1f\x8bx"])
 def test_check_refuses_other_files(tmp_path, capsys, content):
     path = tmp_path / "file"
@@ -337,7 +382,7 @@ def test_an_interrupted_run_keeps_its_last_epoch(tmp_path, capsys):
 
     assert run.returncode == 130
     assert last.startswith("lenetjax train: interrupted, saved at step ")
-    assert last.endswith("; the same command with its --out goes on")
+    assert last.endswith("; with --out RUN_DIR the same command goes on")
     assert main(["evaluate", str(folder)]) == 0
     assert "test accuracy" in capsys.readouterr().out
 

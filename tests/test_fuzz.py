@@ -92,7 +92,7 @@ READERS = {
             lambda path: read_idx(path, "labels")],
     "image": [load_image],
 }  # fmt: skip
-EXAMPLES = {"checkpoint": 4000, "idx": 4000, "image": 3000}
+EXAMPLES = {"checkpoint": 3000, "idx": 2500, "image": 3000}
 
 
 @pytest.mark.parametrize("kind", READERS)

@@ -216,6 +216,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(tmp_path):
     with pytest.warns(UserWarning, match="going back"):
         resumed = train(listed(), test=[points().test], **options)
 
+    assert [p.name for p in tmp_path.glob("*.damaged")] == [f"{newest.name}.damaged"]
     assert bits(resumed) == bits(train(listed(), test=[points().test]))
     assert bits(resumed) != bits(whole)  # that one was shuffled
 
@@ -331,6 +332,62 @@ def test_steps_that_are_not_finite_can_be_left_out(tmp_path):
     assert result.history[0]["train_loss"] == others.history[0]["train_loss"]
     with pytest.raises(NotFinite):
         train(exploding(2) + [exploding(0)[0]] * 3, layers=layers, skip_nonfinite=2)
+
+
+def test_a_step_left_out_leaves_the_state_alone():
+    """The running mean of a batch of NaN would be NaN for ever."""
+    layers = nn.serial(fc1=nn.linear(8), bn=nn.batch_norm(), fc2=nn.linear(3))
+    using = optax.sgd(0.1)
+    data = exploding(2)
+    result = train(data, layers=layers, using=using, epochs=1, skip_nonfinite=1)
+    others = train(data[:2] + data[3:], layers=layers, using=using, epochs=1)
+
+    assert bits(result) == bits(others)
+
+
+def test_the_steps_left_out_are_counted_across_a_stop(tmp_path):
+    """Three in a row are one too many for 2, whoever saw the first two."""
+    layers = nn.serial(fc1=nn.linear(8), fc2=nn.linear(3))
+    data = listed()
+    for i in (2, 3, 4):
+        data[i] = exploding(i)[i]
+    options = {"layers": layers, "skip_nonfinite": 2, "epochs": 1}
+    with pytest.raises(NotFinite, match="step 5: its gradient is not finite"):
+        train(data, **options)
+    options |= {"checkpoints": tmp_path, "checkpoint_every": 1}
+    with pytest.raises(Stopped):
+        train(Failing(data, 4), **options)
+
+    with pytest.raises(NotFinite, match="step 5: its gradient is not finite"):
+        train(data, **options)
+
+    assert Folder(tmp_path).steps()[-1] == 4
+
+
+def test_a_run_that_started_from_a_path_goes_on_in_its_own_folder(tmp_path):
+    """The same call, with the same path, after it was stopped."""
+    whole = train(listed(), using=optax.sgd(0.1))
+    train(listed(), using=optax.sgd(0.1), epochs=2, checkpoints=tmp_path / "a")
+    options = {
+        "using": optax.sgd(0.1),
+        "checkpoints": tmp_path / "b",
+        "resume": tmp_path / "a",
+    }
+    with pytest.raises(Stopped):
+        train(Failing(listed(), 6), **options)
+
+    assert Folder(tmp_path / "b").steps() == [18]
+    assert bits(train(listed(), **options)) == bits(whole)
+
+
+def test_a_seed_may_be_numpys(tmp_path):
+    train(seed=np.int64(3), batch_size=np.int32(7), epochs=1, checkpoints=tmp_path)
+    again = train(seed=3, epochs=1, checkpoints=tmp_path)
+
+    assert len(again.history) == 1
+    train(seed=3, epochs=2, checkpoints=tmp_path)
+    with pytest.raises(ValueError, match="of epoch 2, beyond epochs=1"):
+        train(seed=3, epochs=1, checkpoints=tmp_path)
 
 
 def test_memory_that_does_not_suffice_is_said_with_the_batch_size():

@@ -31,7 +31,10 @@ NO_DIGEST = "0" * 64
 DIGEST_ENTRY = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
 LARGEST_HEADER = 2**20  # bytes; enough for some 8,000 arrays
 LONGEST_NAME = 1_000
-PIECE = 2**20
+# What JSON of any other form raises when it is looked at as a header.
+JSON_ERRORS = (
+    ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError
+)  # fmt: skip
 
 
 class DamagedFile(ValueError):
@@ -52,6 +55,8 @@ def to_bytes(arrays: Arrays, metadata: Mapping[str, str]) -> bytes:
             raise ValueError(f"{name}: a file cannot hold {array.dtype}")
         if len(name) > LONGEST_NAME:
             raise ValueError(f"{name[:50]}...: a name of {len(name):,} characters")
+        if name == "__metadata__":
+            raise ValueError(f"{name}: this name means something else in a file")
     plain = save(arrays)
     length = int.from_bytes(plain[:8], "little")
     # Written here, as safetensors puts metadata in another order each time.
@@ -78,35 +83,52 @@ def read(path: Path) -> tuple[Arrays, dict[str, str]]:
     """
     from safetensors import SafetensorError, deserialize
 
-    with _open(path) as file:
-        header = _header(file, path)
-        _check_digest(file, header, path)
-        file.seek(0)
-        content = file.read()
+    content, notes = _checked(path)
     try:
         entries = deserialize(content)
-        arrays = {name: _array(name, entry) for name, entry in entries}
-        metadata = _metadata(header)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return {name: _array(name, entry) for name, entry in entries}, notes
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{path} is no whole safetensors file: {error}") from None
-    return arrays, metadata
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata alone, without a look at the digest.
+    """The metadata of a file, after its digest was found right.
 
     Raises:
-      OSError: the file cannot be read.
-      ValueError: it has none.
+      OSError, DamagedFile: as `read`.
     """
-    with _open(path) as file:
-        return _metadata(_header(file, path))
+    return _checked(path)[1]
 
 
-def _open(path: Path) -> IO[bytes]:
+def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
     if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait forever
         raise DamagedFile(f"{path} is no regular file")
-    return path.open("rb")
+    with path.open("rb") as file:
+        header = _header(file, path)
+        notes, end = _notes_and_end(header, path)
+        size = os.fstat(file.fileno()).st_size
+        if end != size:  # seen before a byte of the arrays is read
+            raise DamagedFile(
+                f"{path} is damaged: it has {size:,} bytes instead of {end:,}; take an "
+                "older checkpoint or another copy"
+            )
+        content = len(header).to_bytes(8, "little") + header + file.read()
+    place = DIGEST_ENTRY.search(header)
+    if place is None:
+        raise DamagedFile(
+            f"{path} is a foreign safetensors file: it has no {DIGEST} in its header, "
+            "so nothing tells whether it is whole; safetensors.numpy.load_file(path) "
+            "reads foreign ones"
+        )
+    digest = hashlib.sha256(content[: 8 + place.start(1)])
+    digest.update(NO_DIGEST.encode())
+    digest.update(memoryview(content)[8 + place.end(1) :])
+    if digest.hexdigest().encode() != place[1]:
+        raise DamagedFile(
+            f"{path} is damaged: its {DIGEST} is not the one in its header; take an "
+            "older checkpoint or another copy"
+        )
+    return content, notes
 
 
 def _header(file: IO[bytes], path: Path) -> bytes:
@@ -124,35 +146,23 @@ def _header(file: IO[bytes], path: Path) -> bytes:
     return file.read(length)
 
 
-def _check_digest(file: IO[bytes], header: bytes, path: Path) -> None:
-    """Reads the file piece by piece: a wrong one takes no memory."""
-    place = DIGEST_ENTRY.search(header)
-    if place is None:
-        kind = "a foreign safetensors" if header[:1] == b"{" else "no safetensors"
-        raise DamagedFile(
-            f"{path} is {kind} file: it has no {DIGEST} in its header, so nothing "
-            "tells whether it is whole; safetensors.numpy.load_file(path) reads "
-            "foreign ones"
-        )
-    zeroed = header[: place.start(1)] + NO_DIGEST.encode() + header[place.end(1) :]
-    digest = hashlib.sha256(len(header).to_bytes(8, "little") + zeroed)
-    while piece := file.read(PIECE):
-        digest.update(piece)
-    if digest.hexdigest().encode() != place[1]:
-        raise DamagedFile(
-            f"{path} is damaged: its {DIGEST} is not the one in its header; take an "
-            "older checkpoint or another copy"
-        )
-
-
-def _metadata(header: bytes) -> dict[str, str]:
-    metadata = json.loads(header)["__metadata__"]
-    return {name: text for name, text in metadata.items() if name != DIGEST}
+def _notes_and_end(header: bytes, path: Path) -> tuple[dict[str, str], int]:
+    """The metadata, and how long the file has to be."""
+    try:
+        entries = json.loads(header)
+        notes = entries.pop("__metadata__", {})
+        ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
+        if not all(type(text) is str for text in notes.values()):
+            raise ValueError("its metadata are no strings")
+    except JSON_ERRORS as error:
+        raise DamagedFile(f"{path} is no safetensors file: {error}") from None
+    notes.pop(DIGEST, None)
+    return notes, 8 + len(header) + max(ends, default=0)
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     if len(name) > LONGEST_NAME:
         raise ValueError(f"a name of {len(name):,} characters")
     if entry["dtype"] not in DTYPES:
-        raise ValueError(f"{name} is of a type that is not used here: {entry['dtype']}")
+        raise ValueError(f"{name!r} is of a type that is not used here")
     return np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])

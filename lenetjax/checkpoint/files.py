@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 UNFINISHED = ".unfinished"
@@ -16,7 +16,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises:
       OSError: it cannot be written, and how many bytes it needs; an old file is still
-        there.
+        there, whole. (Where the folder alone cannot be flushed it is the new one.)
     """
     try:
         _write_beside(path, content)
@@ -33,12 +33,13 @@ def sweep(folder: Path) -> None:
 
 
 def _write_beside(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(UNFINISHED, f".{path.name}.", path.parent)
+    name = path.parent / f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}"
+    # Opened so, its mode is what the umask leaves, as with any new file.
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:
@@ -57,9 +58,3 @@ def _sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno not in NO_FOLDER_SYNC:
             raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -4,7 +4,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,29 +98,28 @@ class Folder:
         noted = {} if score is None else {SCORE: repr(float(score))}
         save(self.file(step), tree, {**(metadata or {}), **noted})
         steps = self.steps()
-        kept = {step, self.best(), *[s for s in steps if s <= step][-self.keep :]}
-        for other in steps:
-            if other not in kept or other > step:
-                self.file(other).unlink(missing_ok=True)
+        until_now = [other for other in steps if other <= step]
+        kept = {self._best_of(until_now), *until_now[-self.keep :]}
+        for other in set(steps) - kept:
+            self.file(other).unlink(missing_ok=True)
 
     def best(self) -> int | None:
         """The step with the highest score, the newest of equals; None without any."""
-        scores = {step: self._score(step) for step in self.steps()}
-        scored = [step for step, score in scores.items() if not math.isnan(score)]
-        return max(scored, key=lambda step: (scores[step], step), default=None)
+        return self._best_of(self.steps())
 
     def load(self, like: Tree = None, *, step: int | None = None) -> Checkpoint:
         """Reads the newest checkpoint that is whole.
 
-        A damaged one is passed over with a warning, and the one before it is taken.
+        One that is damaged or cannot be read is passed over with a warning, and the
+        one before it is taken.
 
         Args:
           like: the tree to expect, as for `load`.
           step: the step to read; when None, the newest.
 
         Raises:
-          OSError: there is none, or it cannot be read.
-          DamagedFile: all are damaged, or the one asked for is.
+          OSError: there is none, or none can be read.
+          DamagedFile: a ValueError: all are damaged, or the one asked for is.
           ValueError: it differs from `like`.
         """
         steps = [step] if step is not None else self.steps()[::-1]
@@ -129,14 +128,25 @@ class Folder:
         for candidate in steps[:-1]:
             try:
                 return self._read(candidate, like)
-            except DamagedFile as error:
+            except (DamagedFile, OSError) as error:
                 warnings.warn(f"{error}; going back to the one before", stacklevel=2)
         return self._read(steps[-1], like)
+
+    def set_aside(self, after: int) -> None:
+        """Renames the checkpoints of later steps, so that they are not listed."""
+        for step in self.steps():
+            if step > after:
+                self.file(step).replace(f"{self.file(step)}.damaged")
 
     def sweep(self) -> None:
         """Removes what a killed writer left; no other may be at work here."""
         if self.path.is_dir():
             sweep(self.path)
+
+    def _best_of(self, steps: Sequence[int]) -> int | None:
+        scores = {step: self._score(step) for step in steps}
+        scored = [step for step, score in scores.items() if not math.isnan(score)]
+        return max(scored, key=lambda step: (scores[step], step), default=None)
 
     def _read(self, step: int, like: Tree) -> Checkpoint:
         tree, found = load_with_metadata(self.file(step), like)

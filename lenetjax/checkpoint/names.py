@@ -37,9 +37,9 @@ def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
         for parent in parents:
             branch = branch.setdefault(parent, {})
             if not isinstance(branch, dict):
-                raise ValueError(f"{name} is below the array {parent}")
+                raise ValueError(f"{name!r} is below an array")
         if last in branch:
-            raise ValueError(f"{name} is an array and has others below it")
+            raise ValueError(f"{name!r} is an array and has others below it")
         branch[last] = leaf
     return tree
 

@@ -193,7 +193,8 @@ def _refuse_differences(
     want = {name: _text(leaf) for name, leaf in expected.items()}
     have = {name: _text(leaf) for name, leaf in leaves.items()}
     differences = [
-        f"{name}: expected {want.get(name, 'nothing')}, got {have.get(name, 'nothing')}"
+        f"{name if name.isprintable() else repr(name)}: expected "
+        f"{want.get(name, 'nothing')}, got {have.get(name, 'nothing')}"
         for name in dict.fromkeys([*want, *have])
         if want.get(name) != have.get(name)
     ]

@@ -1,4 +1,7 @@
-"""Losses: how far predictions are from their targets. Classes are the last axis."""
+"""Losses: how far predictions are from their targets. Classes are the last axis.
+
+The mean over no examples at all is NaN, as PyTorch's.
+"""
 
 from lenetjax.losses.binary import (
     bce,

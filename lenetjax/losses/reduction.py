@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from lenetjax.core import LayerError
-from lenetjax.specs import shapes_text
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -24,7 +23,7 @@ def reduce(
     their sum.
 
     Raises:
-      LayerError: the reduction is unknown, or it is the mean of no losses at all.
+      LayerError: the reduction is unknown.
     """
     if reduction == "none":
         return losses.astype(dtype)
@@ -32,11 +31,6 @@ def reduce(
         return losses.sum().astype(dtype)
     if reduction != "mean":
         raise LayerError(f"reduction must be mean, sum or none, got {reduction!r}")
-    if 0 in losses.shape:
-        raise LayerError(
-            f"the mean of no losses is no number: got {shapes_text(losses)}; pass at "
-            "least one example"
-        )
     if weights is None:
         return losses.mean().astype(dtype)
     total = weights.sum()
