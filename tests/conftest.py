@@ -8,6 +8,7 @@ os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "0")  # of the program's r
 import hypothesis
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 hypothesis.settings.register_profile(
     "lenetjax", deadline=None, derandomize=True, database=None, max_examples=20
@@ -38,6 +39,24 @@ def quick_compilation(request):
     jax.config.update("jax_disable_most_optimizations", compiles_much and not sweeps)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def kept_programs(tmp_path_factory):
+    """Keeps what is compiled, for tests that train one net again and again."""
+    names = {
+        "jax_enable_compilation_cache": True,
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in names}
+    for settings in (names, before):
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        if settings is names:
+            yield
 
 
 @pytest.fixture

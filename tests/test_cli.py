@@ -14,6 +14,8 @@ import lenetjax as nn
 from lenetjax.cli import main
 from lenetjax.locks import locked
 
+pytestmark = pytest.mark.usefixtures("kept_programs")
+
 METRICS = [
     "epoch", "step", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
     "seconds", "images_per_second",

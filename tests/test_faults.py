@@ -150,7 +150,7 @@ def test_two_writers_do_not_mix(tmp_path):
 def test_sigterm_ends_a_run_with_a_checkpoint(tmp_path, count):
     """Status 143; at length: within two seconds, from anywhere in the training."""
     path = tmp_path / "run"
-    arguments = ["train", "--epochs", "1000", "--out", str(path)]
+    arguments = ["train", "--model", "mlp", "--epochs", "1000", "--out", str(path)]
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "lenetjax", *arguments],
         stderr=subprocess.PIPE,

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import lenetjax as nn
 from lenetjax import losses, metrics
 
+pytestmark = pytest.mark.usefixtures("kept_programs")
+
 sklearn_metrics = pytest.importorskip(
     "sklearn.metrics", reason="needs lenetjax[data]", exc_type=ImportError
 )

@@ -18,6 +18,8 @@ from lenetjax.checkpoint import Folder
 from lenetjax.data import Dataset, Split
 from lenetjax.keeping import NotFinite
 
+pytestmark = pytest.mark.usefixtures("kept_programs")
+
 
 def points(count=40):
     """Examples of three classes, and ten to test."""

@@ -9,6 +9,8 @@ import pytest
 import lenetjax as nn
 from lenetjax.data import Dataset, Split
 
+pytestmark = pytest.mark.usefixtures("kept_programs")
+
 
 @pytest.fixture
 def points():
