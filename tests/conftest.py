@@ -11,9 +11,9 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 hypothesis.settings.register_profile(
-    "lenetjax", deadline=None, derandomize=True, database=None, max_examples=20
+    "lenetjax", deadline=None, derandomize=True, database=None, max_examples=12
 )
-# pytest --hypothesis-profile=sweep: five times as many examples
+# pytest --hypothesis-profile=sweep: eight times as many examples
 hypothesis.settings.register_profile(
     "sweep", deadline=None, derandomize=True, database=None, max_examples=100
 )
