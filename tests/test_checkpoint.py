@@ -396,6 +396,8 @@ def test_the_best_is_one_that_can_be_read(tmp_path):
     folder.save(1, tree_of(1), score=0.9)
     folder.save(3, tree_of(3), score=0.95)
     folder.file(3).write_bytes(folder.file(3).read_bytes()[:-1] + b"\1")
+    folder = Folder(tmp_path, keep=1)  # as after a start
+    assert folder.best() is None
     folder.save(2, tree_of(2), score=0.1)
 
     assert folder.best() == 2

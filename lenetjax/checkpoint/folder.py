@@ -56,6 +56,7 @@ class Folder:
             raise ValueError(f"keep must be a positive int, got {keep!r}")
         self.path = Path(path)
         self.keep = keep
+        self._scores: dict[int, float] = {}  # of files that were written or read whole
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, oldest first.
@@ -97,6 +98,7 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         noted = {} if score is None else {SCORE: repr(float(score))}
         save(self.file(step), tree, {**(metadata or {}), **noted})
+        self._scores[step] = math.nan if score is None else float(score)
         steps = self.steps()
         until_now = [other for other in steps if other <= step]
         kept = {self._best_of(until_now), *until_now[-self.keep :]}
@@ -153,7 +155,10 @@ class Folder:
         return Checkpoint(step, tree, without_ours(found))
 
     def _score(self, step: int) -> float:
-        try:
-            return float(archive.read_metadata(self.file(step))[SCORE])
-        except (OSError, ValueError, KeyError):
-            return math.nan
+        if step not in self._scores:
+            try:
+                score = float(archive.read_metadata(self.file(step))[SCORE])
+            except (OSError, ValueError, KeyError):
+                score = math.nan
+            self._scores[step] = score
+        return self._scores[step]
