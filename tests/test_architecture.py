@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "progress": set(),
     "user_cache": set(),
     "data": {"user_cache"},
-    "checkpoint": {"specs"},
+    "checkpoint": {"specs", "trees"},
     "inspection": {"specs", "core"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},

@@ -1,6 +1,5 @@
-"""The leaves of a pytree under dotted names, and back."""
+"""The leaves of a pytree under dotted names."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -22,26 +21,6 @@ def named(tree: Tree) -> dict[str, Any]:
             raise ValueError(f"two entries of the tree would be named {name!r}")
         found[name] = leaf
     return found
-
-
-def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dicts from dotted names.
-
-    Raises:
-      ValueError: a name is also the beginning of another.
-    """
-    tree: dict[str, Any] = {}
-    for name, leaf in leaves.items():
-        *parents, last = name.split(".")
-        branch = tree
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-            if not isinstance(branch, dict):
-                raise ValueError(f"{name!r} is below an array")
-        if last in branch:
-            raise ValueError(f"{name!r} is an array and has others below it")
-        branch[last] = leaf
-    return tree
 
 
 def _part(key: Any) -> str:

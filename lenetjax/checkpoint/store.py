@@ -16,8 +16,9 @@ import numpy as np
 from lenetjax.checkpoint import archive
 from lenetjax.checkpoint.archive import DamagedFile
 from lenetjax.checkpoint.files import write_whole
-from lenetjax.checkpoint.names import Tree, named, nested
+from lenetjax.checkpoint.names import Tree, named
 from lenetjax.specs import shapes_text
+from lenetjax.trees import unflat
 
 FORMAT, VERSIONS, KEYS = "format", "versions", "random_keys"
 OURS = (FORMAT, VERSIONS, KEYS, archive.DIGEST)
@@ -115,7 +116,7 @@ def load_with_metadata(path: Path, like: Tree = None) -> tuple[Tree, dict[str, s
         kinds = _kinds_of_keys(found)
         leaves = {name: _leaf(array, kinds.get(name)) for name, array in arrays.items()}
         if like is None:
-            return nested(leaves), found
+            return unflat(leaves), found
     except (ValueError, TypeError, RecursionError) as error:
         raise DamagedFile(f"{path} is no file that save wrote: {error}") from None
     expected = named(like)
