@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lenetjax import checkpoint
 from lenetjax.checkpoint import Checkpoint, Folder
 from lenetjax.functional.arguments import is_int
 from lenetjax.measuring import Means
+from lenetjax.specs import is_random_key
 from lenetjax.training import TrainState
 
 CHECKPOINTS = "checkpoints"  # the folder inside a run's folder
@@ -195,8 +195,7 @@ def refuse_nonfinite(run: TrainState, place: Place) -> None:
     bad = [
         jax.tree_util.keystr(path, simple=True, separator="/")
         for path, leaf in jax.tree_util.tree_leaves_with_path((run.params, run.state))
-        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        and not np.isfinite(np.asarray(leaf)).all()
+        if not is_random_key(leaf) and not np.isfinite(np.asarray(leaf)).all()
     ]
     if bad:
         names = ", ".join(name.partition("/")[2] for name in bad[:3])

@@ -19,7 +19,7 @@ from lenetjax.keeping import ADVICE, Keeper, NotFinite, Place
 from lenetjax.losses import check_labels, cross_entropy
 from lenetjax.measuring import Compiled, Means
 from lenetjax.progress import Progress
-from lenetjax.specs import shapes_text
+from lenetjax.specs import is_random_key, shapes_text
 from lenetjax.training import (
     Batch,
     Loss,
@@ -80,7 +80,9 @@ class Loop:
         run = train_state(self.net, self.optimizer, jax.random.key(self.seed), images)
         # A Python number among the params would be of a weaker type than what is read
         # from a file, and promote otherwise.
-        run = jax.tree.map(lambda a: a if _is_key(a) else jnp.asarray(a, a.dtype), run)
+        run = jax.tree.map(
+            lambda a: a if is_random_key(a) else jnp.asarray(a, a.dtype), run
+        )
         self.run = self.keeper.restored(run) if self.place.steps else run
         self.setting_up = time.perf_counter() - started
 
@@ -173,7 +175,6 @@ class Loop:
 
     def save(self) -> None:
         """Writes a checkpoint; then stops, if a signal asks for it."""
-        self.look()
         self.keeper.save(self.trained(), self.place)
         self.stop_if_asked()
 
@@ -254,10 +255,6 @@ def _skipping(step: Any) -> Any:
         return new._replace(state=state), {**metrics, **skipped}
 
     return jax.jit(skipping, donate_argnums=0)
-
-
-def _is_key(leaf: Any) -> bool:
-    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _with_checks(step: Any) -> Any:

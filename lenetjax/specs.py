@@ -15,6 +15,12 @@ def spec_of(array: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype))
 
 
+def is_random_key(leaf: Any) -> bool:
+    """Whether it is a typed random key, or an array of them."""
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and bool(jnp.issubdtype(dtype, jax.dtypes.prng_key))
+
+
 def shapes_text(tree: Any) -> str:
     """Writes ``float32[2,3]`` for an array, and names what is inside for a dict."""
     if isinstance(tree, Mapping):

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "training": BASE | {"chunks", "functional", "losses"},
     "interruption": set(),
     "locks": set(),
-    "keeping": {"checkpoint", "functional", "measuring", "training"},
+    "keeping": {"checkpoint", "functional", "measuring", "specs", "training"},
     "loop": BASE
     | {"interruption", "keeping", "losses", "measuring", "progress", "training"},
     "fitting": BASE

@@ -17,7 +17,7 @@ from lenetjax.checkpoint import archive
 from lenetjax.checkpoint.archive import DamagedFile
 from lenetjax.checkpoint.files import write_whole
 from lenetjax.checkpoint.names import Tree, named
-from lenetjax.specs import shapes_text
+from lenetjax.specs import is_random_key, shapes_text
 from lenetjax.trees import unflat
 
 FORMAT, VERSIONS, KEYS = "format", "versions", "random_keys"
@@ -146,7 +146,7 @@ def _to_bytes(leaves: Mapping[str, Any], extra: Mapping[str, str]) -> bytes:
     kinds = {
         name: str(jax.random.key_impl(leaf))
         for name, leaf in leaves.items()
-        if _is_key(leaf)
+        if is_random_key(leaf)
     }
     ours = {
         FORMAT: FORMAT_NOW,
@@ -158,7 +158,7 @@ def _to_bytes(leaves: Mapping[str, Any], extra: Mapping[str, str]) -> bytes:
 
 
 def _plain(name: str, leaf: Any) -> np.ndarray[Any, Any]:
-    values = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    values = jax.random.key_data(leaf) if is_random_key(leaf) else leaf
     # safetensors 0.8 writes arrays that are not contiguous wrongly
     array = np.asarray(values, order="C")
     if array.dtype.hasobject or array.dtype.kind in "US":
@@ -166,11 +166,6 @@ def _plain(name: str, leaf: Any) -> np.ndarray[Any, Any]:
     if array.dtype.byteorder == ">":
         return array.astype(array.dtype.newbyteorder("="))
     return array
-
-
-def _is_key(leaf: Any) -> bool:
-    dtype = getattr(leaf, "dtype", None)
-    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def _kinds_of_keys(found: Mapping[str, str]) -> dict[str, str]:
