@@ -3,14 +3,16 @@
 import contextlib
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import optax
 
 from lenetjax.checkpoint import Folder
 from lenetjax.core import Layer, Params, State
 from lenetjax.data.batches import batches
-from lenetjax.data.dataset import Dataset
+from lenetjax.data.dataset import Dataset, Split
+from lenetjax.feeding import Feed, Resident, Streamed, usual_steps
 from lenetjax.functional.arguments import size
 from lenetjax.interruption import Interruption, noticed
 from lenetjax.keeping import Interval, Keeper, PathLike, Place
@@ -54,6 +56,7 @@ def fit(
     resume: PathLike = "auto",
     skip_nonfinite: int = 0,
     checked: bool = False,
+    steps_per_execution: int | None = None,
 ) -> Fit:
     """Trains a net on data for some epochs, and tests it after each.
 
@@ -94,14 +97,20 @@ def fit(
       checked: whether to compute each loss without jit first, where layers see values
         (an index out of range) and NaN is traced to the layer where it arises, and to
         look for NaN in each operation of the step. Slow.
+      steps_per_execution: how many steps one call of a compiled program does, on
+        images that stay on the device; needs a `Dataset`. None takes 1 on a CPU, and 50
+        elsewhere if the images fill no more than half the device's memory. With the
+        number of batches in an epoch, a whole epoch is one program. Signals and
+        checkpoints wait for the end of a call.
 
     Returns:
       A `Fit`: params, state, history, test_accuracy, compile_seconds.
 
     Raises:
       LayerError: the images do not fit the net, or labels are out of range.
-      ValueError: there is no data, images and labels differ in number, or checkpoints
-        are of another training or all damaged.
+      ValueError: there is no data, images and labels differ in number, checkpoints
+        are of another training or all damaged, or `steps_per_execution` is above 1
+        with `checked` or with batches that come ready-made.
       OSError: a checkpoint cannot be written or read.
       NotFinite: an ArithmeticError: the loss or the params became infinite or NaN, or
         `checked` found something. What was saved before is kept.
@@ -120,6 +129,7 @@ def fit(
     if skip_nonfinite:
         size("skip_nonfinite", skip_nonfinite)
         optimizer = optax.apply_if_finite(optimizer, skip_nonfinite)
+    at_once = _at_once(steps_per_execution, data, checked)
     folder = checkpoints
     if folder is not None and not isinstance(folder, Folder):
         folder = Folder(folder, keep=2)
@@ -127,24 +137,17 @@ def fit(
     same = {"seed": operator.index(seed), "batch_size": operator.index(batch_size)}
     setup = {**same, "images": count}
     keeper = Keeper(folder, checkpoint_every, setup)
+    feed, test_feed = _feeds(net, loss, data, test, batch_size, at_once, seed)
     loop = Loop(
         net,
         optimizer,
         loss,
+        feed,
+        test_feed,
         seed=seed,
         skip_nonfinite=skip_nonfinite,
         checked=checked,
     )
-
-    def train_batches(epoch: int) -> Iterable[Batch]:
-        if not isinstance(data, Dataset):
-            return data
-        return batches(data.train, batch_size, seed=seed, epoch=epoch)
-
-    def test_batches() -> Iterable[Batch]:
-        if test is None and isinstance(data, Dataset):
-            return batches(data.test, batch_size)
-        return () if test is None else test
 
     with _guarded(folder) as interruption:
         place = keeper.find(resume) or Place()
@@ -158,10 +161,10 @@ def fit(
                 bar.say(f"going on from step {place.steps:,}")
             loop.attach(keeper, place, interruption, bar)
             while place.epoch <= epochs:
-                loop.train_epoch(train_batches(place.epoch))
-                loop.end_epoch(loop.test(test_batches()), on_epoch)
+                loop.train_epoch()
+                loop.end_epoch(loop.test(), on_epoch)
             if loop.run is None:  # all was done before
-                loop.begin_anyhow(train_batches(1))
+                loop.begin_anyhow()
     run = loop.trained()
     accuracy = place.history[-1].get("test_accuracy")
     return Fit(run.params, run.state, place.history, accuracy, loop.compile_seconds())
@@ -176,3 +179,44 @@ def _guarded(folder: Folder | None) -> Iterator[Interruption]:
     folder.path.mkdir(parents=True, exist_ok=True)
     with locked(folder.path), noticed() as interruption:
         yield interruption
+
+
+def _feeds(
+    net: Layer,
+    loss: Loss,
+    data: Dataset | Iterable[Batch],
+    test: Iterable[Batch] | None,
+    batch_size: int,
+    at_once: int,
+    seed: int,
+) -> tuple[Feed, Feed]:
+    """Where the batches to train on come from, and those to test with."""
+
+    def ready_made(found: Iterable[Batch]) -> Feed:
+        return Streamed(net, loss, lambda epoch: found)
+
+    def cut(split: Split, seed: int | None) -> Feed:
+        if at_once > 1:
+            return Resident(net, loss, split, batch_size, at_once, seed)
+        order = partial(batches, split, batch_size, seed=seed)
+        return Streamed(net, loss, lambda epoch: order(epoch=epoch))
+
+    if not isinstance(data, Dataset):
+        return ready_made(data), ready_made(() if test is None else test)
+    return (
+        cut(data.train, seed),
+        cut(data.test, None) if test is None else ready_made(test),
+    )
+
+
+def _at_once(asked: int | None, data: Any, checked: bool) -> int:
+    """How many steps to do in one call."""
+    if asked is None:
+        return 1 if checked else usual_steps(data)
+    size("steps_per_execution", asked)
+    if asked > 1 and (checked or not isinstance(data, Dataset)):
+        raise ValueError(
+            f"steps_per_execution={asked} needs a Dataset, and checked=False; "
+            "leave it out"
+        )
+    return asked

@@ -1,25 +1,23 @@
 """A training under way: steps, looks at the losses, tests and checkpoints."""
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.experimental import checkify
 
 from lenetjax.core import Layer, LayerError
+from lenetjax.feeding import Feed, memory_explained
 from lenetjax.interruption import Interruption
 from lenetjax.keeping import ADVICE, Keeper, NotFinite, Place
-from lenetjax.losses import check_labels, cross_entropy
-from lenetjax.measuring import Compiled, Means
+from lenetjax.measuring import Means
 from lenetjax.progress import Progress
-from lenetjax.specs import is_random_key, shapes_text
+from lenetjax.specs import is_random_key
 from lenetjax.training import (
     Batch,
     Loss,
@@ -31,7 +29,7 @@ from lenetjax.training import (
 )
 
 LOOK = 50  # steps from one look at the losses to the next
-LEAVE = 2  # of the newest steps' losses at a look, so that it need not wait for them
+LEAVE = 2  # of the newest calls' losses at a look, so that it need not wait for them
 
 
 class Loop:
@@ -41,6 +39,8 @@ class Loop:
       net: the net.
       optimizer: its optimizer.
       loss: ``loss(outputs, labels)``.
+      feed: the batches to train on.
+      test_feed: those to test with.
       seed: where the random keys come from.
       skip_nonfinite: how many steps in a row may be left out; unless it is 0, the
         optimizer is one of `optax.apply_if_finite`.
@@ -52,18 +52,21 @@ class Loop:
         net: Layer,
         optimizer: optax.GradientTransformation,
         loss: Loss,
+        feed: Feed,
+        test_feed: Feed,
         *,
         seed: int,
         skip_nonfinite: int,
         checked: bool,
     ) -> None:
         self.net, self.optimizer, self.loss = net, optimizer, loss
+        self.feed, self.test_feed = feed, test_feed
         self.seed, self.skip_nonfinite, self.checked = seed, skip_nonfinite, checked
         step = train_step(net, optimizer, loss)
         if skip_nonfinite:
             step = _skipping(step)
-        self.step = Compiled(_with_checks(step) if checked else step)
-        self.evaluate = Compiled(eval_step(net, loss))
+        self.step = feed.training(_with_checks(step) if checked else step)
+        self.evaluate = test_feed.testing(eval_step(net, loss))
         self.setting_up = 0.0
         self.run: TrainState | None = None
 
@@ -86,41 +89,47 @@ class Loop:
         self.run = self.keeper.restored(run) if self.place.steps else run
         self.setting_up = time.perf_counter() - started
 
-    def begin_anyhow(self, data: Iterable[Batch]) -> None:
+    def begin_anyhow(self) -> None:
         """Begins where no step is left to do."""
-        first = next(self.checked_batches(data), None)
-        if first is None:
-            raise ValueError("the data gave no batches; pass a list")
-        self.begin(first[0])
+        self.open_epoch(1)
         self.stop_if_asked()
 
-    def train_epoch(self, data: Iterable[Batch]) -> None:
+    def open_epoch(self, epoch: int) -> None:
+        """Turns to the first batch of an epoch.
+
+        Raises:
+          ValueError: there is none.
+        """
+        images = self.feed.open(epoch)
+        if images is None:
+            raise ValueError(
+                f"the data gave no batches in epoch {epoch}; pass a list, or "
+                "something that can be iterated over once per epoch"
+            )
+        if self.run is None:
+            self.begin(images)
+
+    def train_epoch(self) -> None:
         """Trains on what is left of an epoch.
 
         Raises:
           NotFinite: the loss became infinite or NaN.
           MemoryError: a batch needs more memory than there is.
         """
-        place = self.place
-        found = self.checked_batches(data)
-        first = next(found, None)
-        if first is None:
-            raise ValueError(
-                f"the data gave no batches in epoch {place.epoch}; pass a list, or "
-                "something that can be iterated over once per epoch"
-            )
-        if self.run is None:
-            self.begin(first[0])
+        place, most = self.place, 0
+        self.open_epoch(place.epoch)
         # Compiling does not count, and what an earlier process trained does.
         started = time.perf_counter() - self.step.seconds - place.seconds
-        for batch in islice(chain([first], found), place.batches, None):
-            images = len(batch[1])
-            with _memory_explained(images):
-                metrics = self.take_step(batch)
-                place.means.add(metrics, images)
-                place.batches, place.steps = place.batches + 1, place.steps + 1
-                self.bar.advance(place.epoch, images, metrics)
-                if place.steps % LOOK == 0:
+        before = place.steps - place.batches
+        left = self.feed.executions(place.batches, self.keeper.steps, before)
+        for batch, steps, images in left:
+            most = max(most, images)
+            with batch_explained(images):
+                metrics = self.take(batch)
+                place.means.add(metrics, images, steps)
+                place.batches, place.steps = place.batches + steps, place.steps + steps
+                self.bar.advance(place.epoch, images * steps, metrics)
+                if place.means.waiting >= LOOK:
                     self.look(LEAVE)
             if self.interruption.signal or self.keeper.due(place):
                 self.look()
@@ -128,12 +137,12 @@ class Loop:
                 self.save()
                 # nor does the writing
                 started = time.perf_counter() - self.step.seconds - place.seconds
-        with _memory_explained(len(first[1])):
+        with batch_explained(most):
             self.look()
         place.seconds = time.perf_counter() - self.step.seconds - started
 
-    def take_step(self, batch: Batch) -> Metrics:
-        """Trains on a batch."""
+    def take(self, batch: Any) -> Metrics:
+        """Trains on a batch, or on those of one call."""
         if self.checked:
             self.look_inside(batch)
         result = self.step(self.run, batch)
@@ -161,8 +170,8 @@ class Loop:
             raise NotFinite(f"step {self.place.steps + 1}: {where}") from error
 
     def look(self, leave: int = 0) -> None:
-        """Reads the losses of the steps since the last look, except the newest few."""
-        number = self.place.steps - len(self.place.means.pending)
+        """Reads the losses since the last look, except those of the newest calls."""
+        number = self.place.steps - self.place.means.waiting
         for loss, skipped in self.place.means.settle(leave):
             number += 1
             if skipped > self.skip_nonfinite:
@@ -184,14 +193,16 @@ class Loop:
         where = f" in {folder.path}" if folder is not None else ""
         self.interruption.raise_if_any(f"saved at step {self.place.steps}{where}")
 
-    def test(self, data: Iterable[Batch]) -> dict[str, float]:
-        """Tests the net on all batches."""
+    def test(self) -> dict[str, float]:
+        """Tests the net on all test batches."""
         run, means = self.trained(), Means()
-        for batch in self.checked_batches(data):
+        self.test_feed.open(0)
+        for batch, steps, images in self.test_feed.executions(0):
             if self.interruption.signal:
                 self.save()
-            with _memory_explained(len(batch[1])):
-                means.add(self.evaluate(run.params, run.state, batch), len(batch[1]))
+            with batch_explained(images):
+                metrics = self.evaluate(run.params, run.state, batch)
+                means.add(metrics, images, steps)
         return means.result("test")
 
     def end_epoch(
@@ -224,25 +235,6 @@ class Loop:
         """The seconds of setting up and compiling."""
         return self.setting_up + self.step.seconds + self.evaluate.seconds
 
-    def checked_batches(self, found: Iterable[Batch]) -> Iterator[Batch]:
-        """Passes batches on as arrays, and refuses what would give a wrong number."""
-        for batch in found:
-            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-                raise ValueError(
-                    f"expected batches (images, labels), got {shapes_text(batch)}"
-                )
-            images = jax.tree.map(np.asarray, batch[0])
-            labels = np.asarray(batch[1])
-            counts = {len(part) for part in (*jax.tree.leaves(images), labels)}
-            if len(counts) != 1 or 0 in counts:
-                raise ValueError(
-                    "images and labels must be equally many, and at least one, got "
-                    f"{shapes_text(images)} and {shapes_text(labels)}"
-                )
-            if self.loss is cross_entropy:
-                check_labels(labels, self.net.plan(images).y)  # type: ignore[arg-type]
-            yield images, labels
-
 
 def _skipping(step: Any) -> Any:
     """The step, leaving the net's state too as it was where the update is left out."""
@@ -265,21 +257,9 @@ def _with_checks(step: Any) -> Any:
     return jax.jit(checkify.checkify(step, errors=checkify.float_checks))
 
 
-@contextlib.contextmanager
-def _memory_explained(images: int) -> Iterator[None]:
-    """Says what to do where the memory does not suffice.
-
-    Raises:
-      MemoryError: it does not.
-    """
-    try:
-        yield
-    except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        text = str(error)
-        if "RESOURCE_EXHAUSTED" not in text and not isinstance(error, MemoryError):
-            raise
-        raise MemoryError(
-            f"a batch of {images} images needs more memory than there is "
-            f"({' '.join(text.split())[:200]}); begin anew with "
-            f"batch_size={max(1, images // 2)} (--batch-size) or a smaller net"
-        ) from error
+def batch_explained(images: int) -> AbstractContextManager[None]:
+    """Says what to do where the memory does not suffice for a batch."""
+    return memory_explained(
+        f"a batch of {images} images",
+        f"batch_size={max(1, images // 2)} (--batch-size) or a smaller net",
+    )

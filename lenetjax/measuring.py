@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from lenetjax.specs import shapes_text
 
@@ -40,14 +41,22 @@ class Means:
         self.counted = 0  # images whose metrics are in the sums
         self.sums: dict[str, float] = {}
         self.pending: list[tuple[Mapping[str, Any], int]] = []
+        self.waiting = 0  # batches that are pending
 
-    def add(self, metrics: Mapping[str, Any], images: int) -> None:
-        """Notes a batch's metrics, without waiting for the device."""
-        self.images += images
+    def add(self, metrics: Mapping[str, Any], images: int, batches: int = 1) -> None:
+        """Notes the metrics of a batch, or of some, without waiting for the device.
+
+        Args:
+          metrics: scalars, or arrays with one value for each batch.
+          images: in each batch.
+          batches: how many.
+        """
+        self.images += images * batches
         self.pending.append((metrics, images))
+        self.waiting += batches
 
     def settle(self, leave: int = 0) -> list[tuple[float, int]]:
-        """Sums up what is pending, except the last few; waits for the device.
+        """Sums up what is pending, except the last few calls; waits for the device.
 
         A batch whose metrics have a "skipped" that is not 0 does not count.
 
@@ -58,15 +67,21 @@ class Means:
         settled, self.pending = self.pending[:count], self.pending[count:]
         found = []
         for metrics, images in jax.device_get(settled):
-            found.append((float(metrics["loss"]), int(metrics.get("skipped", 0))))
-            if found[-1][1]:
-                continue
-            self.counted += images
-            for name in METRICS:
-                if name in metrics:
-                    part = float(metrics[name]) * images
-                    self.sums[name] = self.sums.get(name, 0.0) + part
+            columns = {name: np.ravel(values) for name, values in metrics.items()}
+            for values in zip(*columns.values(), strict=True):
+                row = dict(zip(columns, values, strict=True))
+                found.append((float(row["loss"]), int(row.get("skipped", 0))))
+                if not found[-1][1]:
+                    self._count(row, images)
+        self.waiting -= len(found)
         return found
+
+    def _count(self, row: Mapping[str, Any], images: int) -> None:
+        self.counted += images
+        for name in METRICS:
+            if name in row:
+                part = float(row[name]) * images
+                self.sums[name] = self.sums.get(name, 0.0) + part
 
     def result(self, prefix: str) -> dict[str, float]:
         """The means so far, as Python numbers; waits for the device."""

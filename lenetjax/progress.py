@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 SECONDS_BETWEEN_READINGS = 0.2  # reading the loss waits for the device
 
 
@@ -42,7 +44,7 @@ class Progress:
             self.bar.close()
 
     def advance(self, epoch: int, images: int, metrics: Mapping[str, Any]) -> None:
-        """Moves the bar by one batch."""
+        """Moves the bar by the images of a call."""
         if self.bar is None:
             return
         self.bar.update(images)
@@ -51,7 +53,7 @@ class Progress:
             self.bar.set_description(f"epoch {epoch}/{self.epochs}", refresh=False)
             self.bar.set_postfix_str(
                 ", ".join(
-                    f"{name} {float(metrics[name]):.3f}"
+                    f"{name} {np.ravel(metrics[name])[-1]:.3f}"
                     for name in ("loss", "accuracy")
                     if name in metrics
                 )

@@ -42,11 +42,13 @@ MAY_IMPORT = {
     "interruption": set(),
     "locks": set(),
     "keeping": {"checkpoint", "functional", "measuring", "specs", "training"},
+    "feeding": BASE | {"data", "losses", "measuring", "training"},
     "loop": BASE
-    | {"interruption", "keeping", "losses", "measuring", "progress", "training"},
+    | {"feeding", "interruption", "keeping", "losses", "measuring", "progress"}
+    | {"training"},
     "fitting": BASE
-    | {"checkpoint", "data", "functional", "interruption", "keeping", "locks"}
-    | {"loop", "losses", "progress", "training"},
+    | {"checkpoint", "data", "feeding", "functional", "interruption", "keeping"}
+    | {"locks", "loop", "losses", "progress", "training"},
     "runs": BASE | {"checkpoint", "description", "keeping", "locks"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
     "commands": BASE

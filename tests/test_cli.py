@@ -262,7 +262,7 @@ def test_check_of_a_run_that_was_killed_early(tmp_path, capsys):
     folder = tmp_path / "run"
     program = (
         "import sys, os, lenetjax as nn; from lenetjax import cli, loop\n"
-        "loop.Loop.take_step = lambda self, batch: os._exit(9)\n"
+        "loop.Loop.take = lambda self, batch: os._exit(9)\n"
         f"cli.main(['train', '--model', 'mlp', '--out', {str(folder)!r}])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)  # noqa: S603
