@@ -124,6 +124,15 @@ class Session:
                 found.append(name)
         return found
 
+    def kept_programs(self) -> dict[str, str]:
+        """The variables with which JAX keeps what it compiles, for this run."""
+        return {
+            "JAX_ENABLE_COMPILATION_CACHE": "true",
+            "JAX_COMPILATION_CACHE_DIR": str(self.folder / "jax"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+
     def _environment(self) -> dict[str, str | None]:
         """What must be set before a process starts."""
         self._caches += 1

@@ -122,7 +122,7 @@ class Resident:
     Args:
       net: the net that it is for.
       loss: its loss; for `cross_entropy` the labels are checked.
-      split: images and labels.
+      split: images and labels; those on the device already stay where they are.
       batch_size: images in a batch.
       at_once: batches in a call, at most; what remains is done one by one.
       seed: shuffles each epoch; None keeps the order.
@@ -169,8 +169,7 @@ class Resident:
         whole = max(1, len(images))
         self.order = next(batches(numbers, whole, seed=self.seed, epoch=epoch))[0]
         if self.data is None:
-            for batch in batches(self.split, self.batch_size):
-                _check_labels(self.net, self.loss, *batch)
+            self._check_labels()
             with memory_explained("keeping all images", "steps_per_execution=1"):
                 self.data = jax.block_until_ready(jax.device_put((images, labels)))
         return images[: self.batch_size]
@@ -189,6 +188,14 @@ class Resident:
         if rest and done == whole:
             yield self._execution(whole * size, 1, rest)
 
+    def _check_labels(self) -> None:
+        images, labels = self.split.images, np.asarray(self.split.labels)
+        for start in range(0, len(labels), self.batch_size):
+            some = labels[start : start + self.batch_size]
+            shape = (len(some), *images.shape[1:])
+            example = jax.ShapeDtypeStruct(shape, images.dtype)
+            _check_labels(self.net, self.loss, example, some)
+
     def _execution(self, start: int, steps: int, images: int) -> Execution:
         orders = self.order[start : start + steps * images].reshape(steps, images)
         return Execution((*self.data, orders), steps, images)
@@ -202,7 +209,7 @@ def usual_steps(data: Any) -> int:
     """
     if jax.default_backend() == "cpu" or not isinstance(data, Dataset):
         return 1
-    size = sum(np.asarray(part).nbytes for split in data for part in split)
+    size = sum(part.nbytes for split in data for part in split)
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     return MANY if memory is None or size <= SHARE * memory else 1
 

@@ -145,7 +145,7 @@ def loss_of(net):
 @pytest.fixture
 def without_fast_paths(monkeypatch):
     def switch():
-        monkeypatch.setattr(fast_paths, "_plain_cpu", lambda x: False)
+        monkeypatch.setattr(fast_paths, "_plain", lambda x: False)
 
     return switch
 

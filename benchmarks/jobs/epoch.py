@@ -34,9 +34,13 @@ def start(spec: dict[str, Any]) -> Started:
 
 
 def by_fit(spec: dict[str, Any], train: data.Split) -> Epoch:
+    import jax
     import optax
 
     import lenetjax as nn
+
+    if spec["platform"] == "gpu":
+        train = jax.device_put(train)  # as PyTorch's
 
     def epoch() -> dict[str, Any]:
         started = time.perf_counter()

@@ -33,10 +33,13 @@ def start(spec: dict[str, Any]) -> Started:
 
 
 def by_fit(spec: dict[str, Any], found: data.Dataset) -> Run:
+    import jax
     import optax
 
     import lenetjax as nn
 
+    if spec["platform"] == "gpu":
+        found = jax.device_put(found)  # as PyTorch's
     steps = EPOCHS * math.ceil(len(found.train.labels) / BATCH)
     rate = optax.cosine_decay_schedule(RATE, steps)
     optimizer = optax.sgd(rate, momentum=MOMENTUM, nesterov=True)

@@ -31,12 +31,7 @@ def measure(session: Session) -> None:
 
 def measure_cache(session: Session) -> None:
     """Runs a program twice with JAX's persistent cache."""
-    variables = {
-        "JAX_ENABLE_COMPILATION_CACHE": "true",
-        "JAX_COMPILATION_CACHE_DIR": str(session.folder / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
+    variables = session.kept_programs()
     for number in (1, 2):
         try:
             with session.worker(

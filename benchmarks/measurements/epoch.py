@@ -24,7 +24,8 @@ def measure_one(session: Session, batch: int) -> None:
     losses: dict[str, float] = {}
     specs = {
         name: {"job": "epoch", "family": PEERS[name].family, "peer": name,
-               "batch": batch, "images": images}
+               "batch": batch, "images": images,
+               "variables": session.kept_programs()}  # compiling does not count
         for name in session.installed("torch")
     }  # fmt: skip
     session.say(f"{where}: measuring {', '.join(specs)}")

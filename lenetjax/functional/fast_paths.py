@@ -1,9 +1,10 @@
 """Where another way of computing the same values is faster, and why.
 
-On a CPU, XLA convolves small images slowly, and the gradient of its windowed maximum
-is a scatter. `columns.py` and `disjoint_windows.py` compute the same values from
-slices, products and comparisons of whole vectors; the choice falls here, while jax
-traces, by platform, shape and dtype. `benchmarks/NOTES.md` has the measurements.
+XLA convolves images of few channels slowly, on a CPU as on a GPU, and the gradient of
+its windowed maximum is a scatter. `columns.py` and `disjoint_windows.py` compute the
+same values from slices, products and comparisons of whole vectors; the choice falls
+here, while jax traces, by platform, shape and dtype. `benchmarks/NOTES.md` has the
+measurements.
 """
 
 import math
@@ -21,11 +22,11 @@ def columns_are_faster(x: jax.Array, weight: jax.Array, groups: int) -> bool:
     """Whether a convolution should be one product over columns.
 
     XLA's convolutions of few channels run at a tenth of the processor's speed, and
-    those of many channels do not.
+    those of many channels do not. On a GPU the gradients of cuDNN's take twice as long.
     """
     *taps, channels, features = weight.shape
     return (
-        _plain_cpu(x)
+        _plain(x)
         and groups == 1
         and channels <= MOST_IN
         and features <= MOST_OUT
@@ -39,17 +40,15 @@ def disjoint_is_faster(x: jax.Array, window: tuple[int, ...]) -> bool:
     The gradient is then a selection instead of a scatter.
     """
     return (
-        _plain_cpu(x)
-        and x.shape[-1] <= MOST_POOLED
-        and math.prod(window) <= MOST_CORNERS
+        _plain(x) and x.shape[-1] <= MOST_POOLED and math.prod(window) <= MOST_CORNERS
     )
 
 
-def _plain_cpu(x: jax.Array) -> bool:
-    """Whether x is computed on one CPU, in a dtype that its vectors hold."""
+def _plain(x: jax.Array) -> bool:
+    """Whether x is computed on one CPU or GPU, in a dtype measured there."""
     explicitly_sharded = any(jax.typeof(x).sharding.spec)
     return (
-        jax.default_backend() == "cpu"
+        jax.default_backend() in ("cpu", "gpu")
         and x.dtype in (jnp.float32, jnp.float64)
         and x.size > 0
         and not explicitly_sharded
