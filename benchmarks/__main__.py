@@ -1,6 +1,7 @@
 """The command: ``python -m benchmarks``, or ``make bench``."""
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.machine import describe
 from benchmarks.measurements import (
+    calls,
     compiling,
     ensemble,
     epoch,
@@ -31,6 +33,7 @@ MEASURES = {
     "epoch": epoch.measure,
     "scaling": scaling.measure,
     "overhead": overhead.measure,
+    "calls": calls.measure,
     "ensemble": ensemble.measure,
     "compile": compiling.measure,
     "saving": saving.measure,
@@ -39,24 +42,29 @@ MEASURES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures and writes; 1 where a peer computed something else, 2 on a slip."""
+    """Measures and writes; 1 where a peer computed something else, 2 on a slip.
+
+    Of a run that is interrupted, what it has measured is written beside the published
+    results.
+    """
     options = parse(arguments)
+    status = 0
     try:
         with new_session(options) as session:
             session.prepare()
             # "step" and "forward" are measured together, by the same processes.
             for measure in dict.fromkeys(MEASURES[part] for part in options.parts):
                 measure(session)
-            results = collect(session)
     except Failure as failure:
         print(f"benchmarks: lenetjax does not run here: {failure}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("benchmarks: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        status = 130
+        session.leave_out("the rest", "everywhere", "interrupted")
+    results = collect(session)
     print(report.plain(results))
-    write(results, options)
-    return 1 if session.errors else 0
+    write(results, options, complete=options.complete and not status)
+    return status or (1 if session.errors else 0)
 
 
 def collect(session: Session) -> dict[str, Any]:
@@ -77,12 +85,12 @@ def collect(session: Session) -> dict[str, Any]:
     }
 
 
-def write(results: dict[str, Any], options: Options) -> None:
+def write(results: dict[str, Any], options: Options, *, complete: bool) -> None:
     """Writes the JSON and the picture; of a complete run, RESULTS.md too.
 
     What a shorter run finds does not replace the published results.
     """
-    usual = RESULTS if options.complete else Path("runs") / "bench"
+    usual = RESULTS if complete else Path("runs") / "bench"
     path = options.out or usual / f"{options.platform}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -93,7 +101,7 @@ def write(results: dict[str, Any], options: Options) -> None:
         picture = path.with_suffix(".png")
         draw(results, picture)
         written.append(picture)
-    if options.complete and options.out is None:
+    if complete and options.out is None:
         published = [RESULTS / f"{name}.json" for name in ("cpu", "gpu")]
         out = RESULTS.parent / "RESULTS.md"
         report.write([file for file in published if file.exists()], out)
@@ -102,4 +110,5 @@ def write(results: dict[str, Any], options: Options) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     sys.exit(main())

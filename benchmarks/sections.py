@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.bursts import geometric_mean
 from benchmarks.goals import Goal, goals, peak, rows_of
+from benchmarks.measurements.calls import STEPS
 from benchmarks.peers import OURS, PEERS
 
 Results = Mapping[str, Any]
@@ -188,6 +189,21 @@ def overhead_table(results: Results) -> Section:
     return Section("train_step beside jax.jit", "Milliseconds, in one process.", table)
 
 
+def calls_table(results: Results) -> Section:
+    names = {"one": "a call for each", "many": "one call", "xla": "one call, XLA's own"}
+    table = [["batch", "", "ms a step", "", "ms a step", "ratio"]]
+    for row in results["calls"]:
+        times = [digits(row[way]["median"] * 1e3 / STEPS) for way in row["ways"]]
+        one, other = (names[way] for way in row["ways"])
+        ratio = f"{row['ratio']['median']:.2f}"
+        table.append([str(row["batch"]), one, times[0], other, times[1], ratio])
+    about = (
+        f"{STEPS} steps of LeNet on images that stay on the device, beside a call for "
+        "each, and beside convolution and pooling as XLA does them."
+    )
+    return Section("Steps in one call", about, table)
+
+
 def ensemble_table(results: Results) -> Section:
     table = [["members", "batch", "at once", "one by one", "ratio"]]
     for row in results["ensemble"]:
@@ -250,6 +266,7 @@ PARTS = {
     "mnist99": mnist99_table,
     "scaling": scaling_table,
     "overhead": overhead_table,
+    "calls": calls_table,
     "ensemble": ensemble_table,
     "saving": saving_table,
     "compile": compile_table,

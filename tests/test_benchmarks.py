@@ -393,3 +393,23 @@ def test_the_command_measures_and_writes(tmp_path, capsys):
     ours, stax = (row["losses"] for row in found["step"])
     np.testing.assert_allclose(ours, stax, rtol=1e-5)
     assert "LeNet, training step" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_writes_what_it_has(tmp_path, monkeypatch, capsys):
+    """Beside the published results, and with what is missing named."""
+
+    def interrupted(session):
+        session.add("peak", {"library": "jax", "size": 8, "gflops": 1.0})
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "published")
+    monkeypatch.setitem(command.MEASURES, "peak", interrupted)
+
+    status = command.main([])
+
+    assert status == 130
+    found = json.loads((tmp_path / "runs/bench/cpu.json").read_text(encoding="utf-8"))
+    assert found["peak"]
+    assert not (tmp_path / "published").exists()
+    assert "the rest (everywhere): interrupted" in capsys.readouterr().out
