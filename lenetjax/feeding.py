@@ -18,6 +18,7 @@ from lenetjax.specs import shapes_text
 from lenetjax.training import Batch, Loss
 
 MANY = 50  # steps in one call, where that is the default
+OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory")  # in what XLA says
 SHARE = 0.5  # of the device's memory that images may fill
 
 
@@ -230,7 +231,8 @@ def memory_explained(what: str, instead: str) -> Iterator[None]:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
         text = str(error)
-        if "RESOURCE_EXHAUSTED" not in text and not isinstance(error, MemoryError):
+        known = any(words in text for words in OUT_OF_MEMORY)
+        if not known and not isinstance(error, MemoryError):
             raise
         raise MemoryError(
             f"{what} needs more memory than there is "

@@ -124,7 +124,7 @@ class Loop:
         left = self.feed.executions(place.batches, self.keeper.steps, before)
         for batch, steps, images in left:
             most = max(most, images)
-            with batch_explained(images):
+            with batch_explained(most):
                 metrics = self.take(batch)
                 place.means.add(metrics, images, steps)
                 place.batches, place.steps = place.batches + steps, place.steps + steps
