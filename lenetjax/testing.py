@@ -126,10 +126,10 @@ def _shapes(subject: Subject) -> None:
 def _init(subject: Subject) -> None:
     made = subject.params, subject.state
     specs = jax.tree.map(spec_of, subject.x)
-    key = jax.random.key(KEY)
-    if _differ(subject.layer.init_with_state(key, specs), made):
+    if _differ(subject.layer.init_with_state(jax.random.key(KEY), specs), made):
         raise LawError("from a ShapeDtypeStruct it makes other params than from x")
-    compiled = jax.jit(subject.layer.init_with_state)(key, subject.x)
+    init = jax.jit(subject.layer.init_with_state)
+    compiled = init(jax.random.key(KEY), subject.x)
     _close("params made under jax.jit", compiled, made, 1e-6)
 
 

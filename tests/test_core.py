@@ -10,7 +10,10 @@ import pytest
 import lenetjax as nn
 
 IMAGES = np.linspace(0, 1, 2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8, 1)
-KEY = jax.random.key(0)
+
+
+def fresh():
+    return jax.random.key(0)
 
 
 def small_net():
@@ -38,7 +41,7 @@ def test_a_layer_unpacks_into_its_pair():
     """``init, apply = net`` gives the two verbs (rule 1)."""
     init, apply = net = nn.linear(3)
 
-    params = init(KEY, jnp.ones((2, 4)))
+    params = init(fresh(), jnp.ones((2, 4)))
 
     np.testing.assert_array_equal(
         apply(params, jnp.ones((2, 4))), net.apply(params, jnp.ones((2, 4)))
@@ -48,25 +51,27 @@ def test_a_layer_unpacks_into_its_pair():
 def test_the_return_type_depends_on_the_verb():
     """apply gives y alone; the long verbs give pairs on every net (rule 1)."""
     for net in (nn.linear(3), net_with_state()):
-        params, state = net.init_with_state(KEY, IMAGES)
+        params, state = net.init_with_state(fresh(), IMAGES)
 
-        y, new_state = net.apply_with_state(params, state, IMAGES, key=KEY, train=True)
+        y, new_state = net.apply_with_state(
+            params, state, IMAGES, key=fresh(), train=True
+        )
 
         assert isinstance(net.apply(params, IMAGES, state=state), jax.Array)
         assert isinstance(y, jax.Array)
         assert jax.tree.structure(new_state) == jax.tree.structure(state)
-    assert nn.linear(3).init_with_state(KEY, IMAGES)[1] == {}
+    assert nn.linear(3).init_with_state(fresh(), IMAGES)[1] == {}
 
 
 def test_the_wrong_verb_teaches():
     """Each message names the layer concerned and the verb to use (rule 2)."""
     net = net_with_state()
-    params, state = net.init_with_state(KEY, IMAGES)
+    params, state = net.init_with_state(fresh(), IMAGES)
 
-    refused(lambda: net.init(KEY, IMAGES), "block/bn", "init_with_state")
+    refused(lambda: net.init(fresh(), IMAGES), "block/bn", "init_with_state")
     refused(lambda: net.apply(params, IMAGES), "block/bn", "state=state")
     refused(
-        lambda: net.apply(params, IMAGES, state=state, key=KEY, train=True),
+        lambda: net.apply(params, IMAGES, state=state, key=fresh(), train=True),
         "block/bn",
         "apply_with_state",
     )
@@ -87,7 +92,9 @@ def test_train_must_be_said_where_state_changes():
 @pytest.mark.parametrize("train", [1, None, "yes", jnp.array(True)])
 def test_train_is_a_python_bool(train):
     """Anything else is a TypeError (rule 3)."""
-    call = functools.partial(nn.dropout(0.5).apply, {}, IMAGES, key=KEY, train=train)
+    call = functools.partial(
+        nn.dropout(0.5).apply, {}, IMAGES, key=fresh(), train=train
+    )
 
     refused(call, "train must be a Python bool", error=TypeError)
 
@@ -97,7 +104,7 @@ def test_a_traced_train_is_refused():
 
     @jax.jit
     def step(train):
-        return nn.dropout(0.5).apply({}, IMAGES, key=KEY, train=train)
+        return nn.dropout(0.5).apply({}, IMAGES, key=fresh(), train=train)
 
     refused(lambda: step(True), "Python bool", "static_argnames", error=TypeError)
 
@@ -107,7 +114,10 @@ def test_a_key_follows_from_the_name():
     short = nn.serial(a=nn.linear(4), c=nn.linear(4))
     long = nn.serial(a=nn.linear(4), b=nn.linear(4), c=nn.linear(4))
 
-    one, other = short.init(KEY, jnp.ones((1, 4))), long.init(KEY, jnp.ones((1, 4)))
+    one, other = (
+        short.init(fresh(), jnp.ones((1, 4))),
+        long.init(fresh(), jnp.ones((1, 4))),
+    )
 
     for name in ("a", "c"):
         jax.tree.map(np.testing.assert_array_equal, one[name], other[name])
@@ -131,7 +141,7 @@ def test_params_are_plain_dicts_without_empty_entries():
     """Layers without params leave no entry; positions are names (rule 5)."""
     net = nn.serial(nn.linear(3), jax.nn.relu, nn.dropout(0.1), nn.linear(2))
 
-    params, state = net.init_with_state(KEY, jnp.ones((2, 4)))
+    params, state = net.init_with_state(fresh(), jnp.ones((2, 4)))
 
     assert set(params) == {"0", "3"}
     assert type(params) is dict
@@ -158,7 +168,9 @@ def test_new_state_has_the_old_one_s_structure(change):
     )
 
     refused(
-        lambda: nn.serial(a=careless).init_with_state(KEY, IMAGES), "'a'", "new state"
+        lambda: nn.serial(a=careless).init_with_state(fresh(), IMAGES),
+        "'a'",
+        "new state",
     )
 
 
@@ -209,7 +221,7 @@ def test_an_error_inside_a_layer_tells_the_story():
 
     broken = nn.layer("broken", lambda key, x: {"gain": jnp.ones(3)}, apply)
     net = nn.serial(fc=nn.linear(5), block=nn.serial(bad=broken))
-    params = net.init(KEY, jnp.ones((2, 4)))
+    params = net.init(fresh(), jnp.ones((2, 4)))
 
     error = refused(
         lambda: net.apply(params, jnp.ones((2, 4))),
@@ -227,7 +239,7 @@ def test_an_error_inside_a_layer_tells_the_story():
 def test_errors_name_the_layer_under_jit_too():
     """A compiled call is refused in the same words."""
     net = small_net()
-    params = net.init(KEY, IMAGES)
+    params = net.init(fresh(), IMAGES)
 
     refused(lambda: jax.jit(net.apply)(params, IMAGES[0]), "'conv1'", "x[None]")
 
@@ -235,7 +247,7 @@ def test_errors_name_the_layer_under_jit_too():
 def test_each_child_runs_under_its_name():
     """Profiles and jaxprs carry the user's names, nested (rule 9)."""
     net = small_net()
-    params = net.init(KEY, IMAGES)
+    params = net.init(fresh(), IMAGES)
 
     compiled = jax.jit(net.apply).lower(params, IMAGES).as_text(debug_info=True)
 
@@ -258,7 +270,7 @@ def test_a_layer_describes_itself():
 def test_an_image_without_a_batch_axis():
     """The message names the layer, both shapes, and the way out."""
     net = small_net()
-    params = net.init(KEY, IMAGES)
+    params = net.init(fresh(), IMAGES)
 
     refused(
         lambda: net.apply(params, IMAGES[0]),
@@ -272,7 +284,7 @@ def test_an_image_without_a_batch_axis():
 def test_wrong_channels():
     """A net for one channel refuses three, by the param that does not fit."""
     net = small_net()
-    params = net.init(KEY, IMAGES)
+    params = net.init(fresh(), IMAGES)
 
     refused(
         lambda: net.apply(params, jnp.zeros((2, 8, 8, 3))),
@@ -286,7 +298,7 @@ def test_wrong_channels():
 def test_a_wrong_image_size():
     """A trained net says which layer does not fit, and how the shape came about."""
     net = small_net()
-    params = net.init(KEY, IMAGES)
+    params = net.init(fresh(), IMAGES)
 
     error = refused(
         lambda: net.apply(params, jnp.zeros((2, 9, 9, 1))),
@@ -303,7 +315,9 @@ def test_integer_images(dtype):
     """Numbers that are not floating are refused with the conversion to write."""
     for net in (small_net(), nn.linear(2), nn.batch_norm(), nn.max_pool2d(2)):
         refused(
-            lambda net=net: net.init_with_state(KEY, jnp.zeros((2, 8, 8, 1), dtype)),
+            lambda net=net: net.init_with_state(
+                fresh(), jnp.zeros((2, 8, 8, 1), dtype)
+            ),
             "floating",
             "astype(jnp.float32)",
             dtype,
@@ -313,7 +327,7 @@ def test_integer_images(dtype):
 def test_params_of_another_net():
     """Missing, extra and misshapen entries are all named by path."""
     net = small_net()
-    params = net.init(KEY, IMAGES)
+    params = net.init(fresh(), IMAGES)
     foreign = {
         "conv1": {"weight": params["conv1"]["weight"], "bais": jnp.zeros(3)},
         "block": {"fc1": {"weight": jnp.zeros((4, 108)), "bias": None}},
@@ -341,7 +355,7 @@ def test_a_broadcastable_param_is_refused():
 def test_params_that_are_no_dict():
     """Swapped arguments, and the pair of the longer init, are recognized."""
     net = nn.linear(4)
-    params = net.init(KEY, jnp.ones((2, 3)))
+    params = net.init(fresh(), jnp.ones((2, 3)))
 
     refused(lambda: net.apply(jnp.ones((2, 3)), params), "params must be a dict")
     refused(lambda: net.apply((params, {}), jnp.ones((2, 3))), "params must be a dict")
@@ -351,7 +365,7 @@ def test_params_that_are_no_dict():
 def test_state_of_another_net():
     """The state is checked like the params."""
     net = net_with_state()
-    params, state = net.init_with_state(KEY, IMAGES)
+    params, state = net.init_with_state(fresh(), IMAGES)
     del state["block"]["bn"]["var"]
 
     refused(lambda: net.apply(params, IMAGES, state=state), "the state", "block/bn/var")
@@ -360,7 +374,7 @@ def test_state_of_another_net():
 def test_a_kernel_larger_than_the_image():
     """It is an error, where other libraries return an image of size zero."""
     refused(
-        lambda: nn.conv2d(3, 5).init(KEY, jnp.zeros((2, 4, 4, 1))),
+        lambda: nn.conv2d(3, 5).init(fresh(), jnp.zeros((2, 4, 4, 1))),
         "5x5",
         "4x4",
         "padding",
@@ -401,7 +415,7 @@ def test_sizes_and_rates_that_make_no_sense(make, words):
 
 
 @pytest.mark.parametrize(
-    "key", [0, None, jax.random.split(KEY), np.zeros(2, np.float32)]
+    "key", [0, None, jax.random.split(fresh()), np.zeros(2, np.float32)]
 )
 def test_what_is_no_key_is_refused(key):
     """An int, several keys or other arrays: the message says how to make one."""
@@ -433,7 +447,7 @@ def test_inits_that_return_the_wrong_thing():
 
     def made(init, apply):
         net = nn.serial(a=nn.layer("odd", init, apply))
-        return lambda: net.init_with_state(KEY, IMAGES)
+        return lambda: net.init_with_state(fresh(), IMAGES)
 
     stateful = lambda params, x, *, state: (x, state)  # noqa: E731
     refused(made(lambda key, x: {}, stateful), "'a'", "(params, state)")
@@ -445,7 +459,7 @@ def test_sizes_may_be_numpy_s_ints():
     """They work, and stand as plain numbers in the description."""
     layer = nn.conv2d(np.int64(4), np.int32(3), stride=(np.int64(1), 2))
 
-    assert layer.init(KEY, IMAGES)["weight"].shape == (3, 3, 1, 4)
+    assert layer.init(fresh(), IMAGES)["weight"].shape == (3, 3, 1, 4)
     assert repr(layer) == "conv2d(4, kernel_size=3, stride=(1, 2))"
 
 
@@ -455,7 +469,9 @@ def test_init_sees_shapes_and_no_values():
     net = small_net()
 
     jax.tree.map(
-        np.testing.assert_array_equal, net.init(KEY, IMAGES), net.init(KEY, spec)
+        np.testing.assert_array_equal,
+        net.init(fresh(), IMAGES),
+        net.init(fresh(), spec),
     )
 
 
@@ -474,6 +490,6 @@ def test_params_and_state_may_be_numpy_arrays():
 
 def test_float64_numpy_arrays_become_float32():
     """As everywhere in JAX, unless 64 bits are switched on."""
-    params = nn.linear(2).init(KEY, np.ones((2, 3)))
+    params = nn.linear(2).init(fresh(), np.ones((2, 3)))
 
     assert nn.linear(2).apply(params, np.ones((2, 3))).dtype == jnp.float32

@@ -7,7 +7,6 @@ import pytest
 
 import lenetjax as nn
 
-KEY = jax.random.key(0)
 RATES = [0.1, 0.25, 0.5, 0.9]
 LAYERS = {  # a shape, and the axes along which a mask is constant
     nn.dropout: ((40, 5, 50), ()),
@@ -22,8 +21,8 @@ every_maker = pytest.mark.parametrize(
 )
 
 
-def trained(layer, x, key=KEY):
-    return layer.apply({}, x, key=key, train=True)
+def trained(layer, x):
+    return layer.apply({}, x, key=jax.random.key(0), train=True)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -109,9 +108,9 @@ def test_evaluation_changes_nothing(maker):
 
 def test_dropout_draws_what_it_always_did():
     """Results that were published with a seed stay as they are."""
-    keep = jax.random.bernoulli(KEY, 0.7, (4, 5))
+    keep = jax.random.bernoulli(jax.random.key(0), 0.7, (4, 5))
 
-    y = nn.functional.dropout(jnp.ones((4, 5)), 0.3, KEY)
+    y = nn.functional.dropout(jnp.ones((4, 5)), 0.3, jax.random.key(0))
 
     np.testing.assert_array_equal(y, jnp.where(keep, 1 / 0.7, 0))
 
@@ -119,10 +118,10 @@ def test_dropout_draws_what_it_always_did():
 @pytest.mark.parametrize("rate", RATES)
 def test_alpha_dropout_keeps_mean_and_variance(rate):
     """Of what SELU passes on, after a standard normal went in."""
-    noise, drop = jax.random.split(KEY)
+    noise, drop = jax.random.split(jax.random.key(0))
     x = jax.nn.selu(jax.random.normal(noise, (400, 500)))
 
-    y = trained(nn.alpha_dropout(rate), x, drop)
+    y = nn.alpha_dropout(rate).apply({}, x, key=drop, train=True)
 
     assert y.mean() == pytest.approx(0, abs=0.02)
     assert y.var() == pytest.approx(1, abs=0.03)
@@ -154,7 +153,7 @@ def test_alpha_dropout_has_the_formula_of_its_paper(rate):
 def test_shapes_are_checked_in_evaluation_too(maker, shape, layout, train):
     """A wrong rank is found before training starts."""
     with pytest.raises(nn.LayerError, match=layout.replace(".", r"\.")):
-        maker(0.5).apply({}, jnp.ones(shape), key=KEY, train=train)
+        maker(0.5).apply({}, jnp.ones(shape), key=jax.random.key(0), train=train)
 
 
 @every_maker
@@ -171,6 +170,6 @@ def test_errors(maker):
         maker(0.5).apply({}, jnp.ones(shape), train=True)
     function = getattr(nn.functional, maker.__name__)
     with pytest.raises(nn.LayerError, match="rate must be a number from 0 to 1"):
-        function(jnp.ones(shape), 2.0, KEY)
+        function(jnp.ones(shape), 2.0, jax.random.key(0))
     with pytest.raises(nn.LayerError, match="floating-point"):
-        function(jnp.ones(shape, int), 0.5, KEY)
+        function(jnp.ones(shape, int), 0.5, jax.random.key(0))

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 import lenetjax as nn
 
-KEY = jax.random.key(0)
-
 
 def by_loops(x, weight, bias, stride, pads, dilation, groups):
     """A convolution written out, one output value at a time."""
@@ -78,8 +76,8 @@ def test_conv2d_is_a_sum_over_windows(
 )  # fmt: skip
 def test_paddings_can_be_spelt_in_several_ways(padding, same_as):
     """An int, one for each axis, pairs, and the two words."""
-    x = jax.random.normal(KEY, (1, 7, 7, 1))
-    weight = jax.random.normal(KEY, (3, 3, 1, 2))
+    x = jax.random.normal(jax.random.key(0), (1, 7, 7, 1))
+    weight = jax.random.normal(jax.random.key(0), (3, 3, 1, 2))
 
     got = nn.functional.conv2d(x, weight, padding=padding)
 
@@ -166,7 +164,7 @@ def test_batch_norm_follows_its_batches():
     layer = nn.batch_norm(momentum=0.3, eps=1e-3)
     with jax.enable_x64(True):
         x = jnp.asarray(rng.normal(2, 3, (6, 2, 2, 4)))
-        params, state = layer.init_with_state(KEY, x)
+        params, state = layer.init_with_state(jax.random.key(0), x)
         params = {"weight": jnp.arange(1.0, 5), "bias": jnp.arange(4.0)}
         mean, var = np.zeros(4), np.ones(4)
         for _ in range(3):
@@ -192,7 +190,7 @@ def test_batch_norm_follows_its_batches():
 def test_batch_norm_needs_two_values():
     """One value per channel has no variance; PyTorch refuses it, too."""
     layer = nn.batch_norm()
-    params, state = layer.init_with_state(KEY, jnp.ones((1, 3)))
+    params, state = layer.init_with_state(jax.random.key(0), jnp.ones((1, 3)))
 
     with pytest.raises(nn.LayerError, match="at least 2 values for each channel"):
         layer.apply_with_state(params, state, jnp.ones((1, 3)), train=True)
@@ -203,7 +201,7 @@ def test_dropout_zeroes_its_share_and_scales_the_rest(rate):
     """The rate is the probability of zeroing, and the mean stays."""
     x = jnp.full((100, 400), 3.0)
 
-    y = np.asarray(nn.dropout(rate).apply({}, x, key=KEY, train=True))
+    y = np.asarray(nn.dropout(rate).apply({}, x, key=jax.random.key(0), train=True))
 
     assert (y == 0).mean() == pytest.approx(rate, abs=0.01)
     if rate < 1:
@@ -218,7 +216,7 @@ def test_dropout_zeroes_its_share_and_scales_the_rest(rate):
 )  # fmt: skip
 def test_initial_values_are_pytorch_s(layer, shape, fan_in):
     """Weights and biases are uniform in ±1/sqrt(fan_in)."""
-    params = layer.init(KEY, jnp.zeros(shape))
+    params = layer.init(jax.random.key(0), jnp.zeros(shape))
 
     bound = 1 / np.sqrt(fan_in)
     for values in params.values():
@@ -233,6 +231,6 @@ def test_initializers_are_arguments():
     options = {"weight_init": init.constant(2.0), "bias_init": init.ones}
 
     for layer in (nn.linear(3, **options), nn.conv2d(3, 1, **options)):
-        params = layer.init(KEY, jnp.zeros((1, 4, 4, 1)))
+        params = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
         assert set(np.unique(params["weight"])) == {2.0}
         assert set(np.unique(params["bias"])) == {1.0}

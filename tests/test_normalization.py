@@ -10,7 +10,6 @@ import pytest
 
 import lenetjax as nn
 
-KEY = jax.random.key(0)
 PARTS = 3
 
 
@@ -33,7 +32,7 @@ def test_batch_norm_over_devices_is_that_of_the_whole_batch(shape):
     split, whole = nn.batch_norm(axis_name="devices"), nn.batch_norm()
     x = batch(PARTS, *shape) + 10 * jnp.arange(PARTS).reshape(-1, *[1] * len(shape))
     together = x.reshape(-1, *shape[1:])
-    params, state = split.init_with_state(KEY, x[0])
+    params, state = split.init_with_state(jax.random.key(0), x[0])
     params["weight"] = jnp.arange(1.0, 5)
 
     def ours(params, x):
@@ -64,7 +63,7 @@ def test_batch_norm_over_devices_keeps_its_digits_far_from_zero():
     """Means of squares would lose the variance beside the mean's square."""
     x = batch(PARTS, 4, 2) + 4096
     layer = nn.batch_norm(momentum=1.0, axis_name="devices")
-    params, state = layer.init_with_state(KEY, x[0])
+    params, state = layer.init_with_state(jax.random.key(0), x[0])
 
     _, state = over_devices(layer, params, state, x)
 
@@ -76,7 +75,7 @@ def test_batch_norm_with_an_axis_works_outside_of_it():
     """Init, evaluation and the plan need no devices."""
     layer, x = nn.batch_norm(axis_name="devices"), batch(5, 3)
 
-    params, state = layer.init_with_state(KEY, x)
+    params, state = layer.init_with_state(jax.random.key(0), x)
 
     assert jax.tree.map(jnp.shape, layer.plan(x).state) == {"mean": (3,), "var": (3,)}
     want = nn.batch_norm().apply(params, x, state=state)
@@ -159,7 +158,7 @@ def test_group_norm_has_layer_and_instance_norm_at_its_ends():
 )  # fmt: skip
 def test_params_start_at_one_and_zero(layer):
     """So that nothing is scaled or shifted at first."""
-    params, _ = layer.init_with_state(KEY, batch(2, 3, 4))
+    params, _ = layer.init_with_state(jax.random.key(0), batch(2, 3, 4))
 
     shape = (3, 4) if layer.settings.get("axes") == 2 else (4,)
     np.testing.assert_array_equal(params["weight"], jnp.ones(shape))
@@ -209,7 +208,7 @@ def test_settings_are_checked_when_the_layer_is_made(make, message):
 def test_shapes_are_checked(layer, shape, message):
     """At init, by the shape alone."""
     with pytest.raises(nn.LayerError, match=message):
-        layer.init(KEY, jnp.ones(shape))
+        layer.init(jax.random.key(0), jnp.ones(shape))
 
 
 @pytest.mark.parametrize(
@@ -221,13 +220,13 @@ def test_shapes_are_checked(layer, shape, message):
 def test_integers_are_refused(layer):
     """With a hint to convert them."""
     with pytest.raises(nn.LayerError, match=r"convert them first: x.astype"):
-        layer.init_with_state(KEY, jnp.ones((2, 3, 4), "uint8"))
+        layer.init_with_state(jax.random.key(0), jnp.ones((2, 3, 4), "uint8"))
 
 
 def test_batch_norm_names_the_axis_that_is_missing():
     """Training outside of the axis, or under one of another name."""
     layer, x = nn.batch_norm(axis_name="devices"), batch(4, 3)
-    params, state = layer.init_with_state(KEY, x)
+    params, state = layer.init_with_state(jax.random.key(0), x)
 
     with pytest.raises(nn.LayerError, match=r"no jax\.vmap or jax\.shard_map around"):
         layer.apply_with_state(params, state, x, train=True)
@@ -236,7 +235,7 @@ def test_batch_norm_names_the_axis_that_is_missing():
 def test_batch_norm_needs_two_values_on_all_devices_together():
     """One value for each channel in all has no variance."""
     layer, x = nn.batch_norm(axis_name="devices"), batch(1, 1, 3)
-    params, state = layer.init_with_state(KEY, x[0])
+    params, state = layer.init_with_state(jax.random.key(0), x[0])
 
     with pytest.raises(nn.LayerError, match="at least 2 values for each channel"):
         over_devices(layer, params, state, x)

@@ -119,15 +119,17 @@ def test_rotary_at_positions(shape):
     )
 
 
-def test_initial_values_of_embeddings(key):
+def test_initial_values_of_embeddings():
     """Normal, with the padding row at zero."""
     theirs = torch.nn.Embedding(60, 50, padding_idx=-2)
 
-    weight = nn.embedding(60, 50, padding_idx=-2).init(key, jnp.zeros(3, int))["weight"]
+    layer = nn.embedding(60, 50, padding_idx=-2)
+    weight = layer.init(jax.random.key(0), jnp.zeros(3, int))["weight"]
 
     np.testing.assert_array_equal(
         (weight == 0).all(axis=1), (theirs.weight == 0).all(dim=1)
     )
     assert abs(weight.std() - 1) < 0.05
-    positions = nn.learned_positions(60).init(key, jnp.zeros((1, 3, 50)))["weight"]
+    layer = nn.learned_positions(60)
+    positions = layer.init(jax.random.key(1), jnp.zeros((1, 3, 50)))["weight"]
     assert abs(jax.device_get(positions).std() - 1) < 0.05

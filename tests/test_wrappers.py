@@ -12,7 +12,6 @@ import lenetjax as nn
 from lenetjax import cache
 
 X = jax.random.normal(jax.random.key(1), (4, 3))
-KEY = jax.random.key(0)
 
 
 def block():
@@ -36,7 +35,7 @@ def equal(one, other, tol=1e-6):
 def test_repeat_is_a_loop_over_copies(remat, train):
     """Output, new state and random numbers, with a key for each copy by its number."""
     layer, net = block(), nn.repeat(3, block(), remat=remat)
-    params, state = net.init_with_state(KEY, X)
+    params, state = net.init_with_state(jax.random.key(0), X)
     key = jax.random.key(5)
 
     y, new_state = net.apply_with_state(params, state, X, key=key, train=train)
@@ -57,7 +56,7 @@ def test_repeat_is_a_loop_over_copies(remat, train):
 def test_an_ensemble_is_its_copies(train, room, monkeypatch):
     """Output, state, random numbers and gradient, however many fit the cache."""
     layer, net = block(), nn.ensemble(5, block())
-    params, state = net.init_with_state(KEY, X)
+    params, state = net.init_with_state(jax.random.key(0), X)
     key = jax.random.key(5)
     if room != "for all":
         of_one = cache.output_bytes(layer.plan(X))
@@ -85,7 +84,7 @@ def test_an_ensemble_is_exported_for_any_batch(monkeypatch):
     """Where no size of the batch is known, nothing asks for it."""
     monkeypatch.setattr(cache, "CACHE", 0)
     net = nn.ensemble(3, nn.linear(2))
-    params = net.init(KEY, X)
+    params = net.init(jax.random.key(0), X)
     spec = jax.ShapeDtypeStruct((*export.symbolic_shape("batch"), 3), X.dtype)
 
     program = export.export(jax.jit(lambda x: net.apply(params, x)))(spec)
@@ -96,10 +95,10 @@ def test_an_ensemble_is_exported_for_any_batch(monkeypatch):
 @pytest.mark.parametrize("combinator", [nn.repeat, nn.ensemble])
 def test_copies_start_apart(combinator):
     """Each copy is drawn from its own key, and is what its layer would draw."""
-    params = combinator(3, nn.linear(3)).init(KEY, X)
+    params = combinator(3, nn.linear(3)).init(jax.random.key(0), X)
 
     for i in range(3):
-        want = nn.linear(3).init(jax.random.fold_in(KEY, i), X)
+        want = nn.linear(3).init(jax.random.fold_in(jax.random.key(0), i), X)
         equal(copy_of(params, i), want)
     assert (params["weight"][0] != params["weight"][1]).all()
 
@@ -109,7 +108,7 @@ def test_repeat_compiles_one_copy():
 
     def length(n):
         net = nn.repeat(n, nn.serial(fc=nn.linear(3), act=jnp.tanh))
-        params = jax.eval_shape(net.init, KEY, X)
+        params = jax.eval_shape(net.init, jax.random.key(0), X)
         text = jax.jit(jax.grad(lambda p: net.apply(p, X).sum())).lower(params)
         return len(text.as_text().splitlines())
 
@@ -119,7 +118,7 @@ def test_repeat_compiles_one_copy():
 def test_remat_keeps_less_and_changes_nothing():
     """Gradients are the same, and only the input is saved for them."""
     inner = nn.serial(nn.linear(3), jnp.tanh, nn.linear(3), jnp.tanh, nn.linear(3))
-    params = inner.init(KEY, X)
+    params = inner.init(jax.random.key(0), X)
 
     def loss(net, params):
         return net.apply(params, X).sum()
@@ -158,7 +157,7 @@ def test_mixed_precision_converts_at_the_borders(params, compute, output):
         compute=compute,
         output=output,
     )
-    made, state = net.init_with_state(KEY, X)
+    made, state = net.init_with_state(jax.random.key(0), X)
     seen.clear()
     y, new_state = net.apply_with_state(made, state, X, train=True)
 
@@ -172,11 +171,11 @@ def test_mixed_precision_computes_what_casting_by_hand_does():
     """The numbers of the inner net on converted params and input."""
     inner = nn.serial(conv=nn.conv2d(4, 3), flatten=nn.flatten(), fc=nn.linear(2))
     net = nn.mixed_precision(inner)
-    x = jax.random.normal(KEY, (2, 5, 5, 1))
-    params = net.init(KEY, x)
+    x = jax.random.normal(jax.random.key(0), (2, 5, 5, 1))
+    params = net.init(jax.random.key(0), x)
     small = jax.tree.map(lambda p: p.astype("bfloat16"), params)
 
-    equal(params, inner.init(KEY, x))
+    equal(params, inner.init(jax.random.key(0), x))
     np.testing.assert_array_equal(
         net.apply(params, x), inner.apply(small, x.astype("bfloat16")).astype("float32")
     )
@@ -189,7 +188,7 @@ def test_mixed_precision_leaves_integers_alone():
     net = nn.mixed_precision(nn.serial(nn.embedding(300, 4), nn.linear(2)))
     ids = jnp.array([[257, 299]])
 
-    params = net.init(KEY, ids)
+    params = net.init(jax.random.key(0), ids)
 
     assert params["0"]["weight"].dtype == "float32"
     want = net.apply(params, ids[:, :1])
@@ -199,7 +198,7 @@ def test_mixed_precision_leaves_integers_alone():
 def test_weight_norm_starts_as_the_layer():
     """At first the weight is the layer's own; then the gain scales each output."""
     layer, net = nn.linear(4), nn.weight_norm(nn.linear(4))
-    params = net.init(KEY, X)
+    params = net.init(jax.random.key(0), X)
     plain = {name: params[name] for name in ("weight", "bias")}
 
     equal(net.apply(params, X), layer.apply(plain, X))
@@ -210,8 +209,8 @@ def test_weight_norm_starts_as_the_layer():
 def test_spectral_norm_bounds_the_weight():
     """After some steps the largest singular value is one, and evaluation moves none."""
     net = nn.spectral_norm(nn.conv2d(5, 3, bias=False))
-    x = jax.random.normal(KEY, (1, 3, 3, 4))
-    params, state = net.init_with_state(KEY, x)
+    x = jax.random.normal(jax.random.key(0), (1, 3, 3, 4))
+    params, state = net.init_with_state(jax.random.key(0), x)
 
     for _ in range(50):
         _, state = net.apply_with_state(params, state, x, train=True)
@@ -264,7 +263,7 @@ def test_bad_settings_are_refused_at_once(make, message):
 def test_bad_layers_are_refused_by_name(net, message):
     """When an input comes, with the wrapper's path."""
     with pytest.raises(nn.LayerError, match=message) as caught:
-        nn.serial(outer=net).init_with_state(KEY, X)
+        nn.serial(outer=net).init_with_state(jax.random.key(0), X)
     assert caught.value.path == "outer"
 
 
@@ -277,7 +276,7 @@ def test_spectral_norm_of_a_stateful_layer_is_refused():
     owner = nn.layer("owner", init, lambda params, x, *, state: (x, state))
 
     with pytest.raises(nn.LayerError, match="around the layers inside it"):
-        nn.spectral_norm(owner).init_with_state(KEY, X)
+        nn.spectral_norm(owner).init_with_state(jax.random.key(0), X)
 
 
 def test_errors_inside_name_the_path_without_the_wrapper():
@@ -285,7 +284,7 @@ def test_errors_inside_name_the_path_without_the_wrapper():
     net = nn.serial(body=nn.repeat(2, nn.remat(nn.serial(conv=nn.conv2d(3, 3)))))
 
     with pytest.raises(nn.LayerError, match="layer 'body/conv' = conv2d") as caught:
-        net.init(KEY, X)
+        net.init(jax.random.key(0), X)
     assert caught.value.path == "body/conv"
 
 
@@ -313,7 +312,7 @@ def test_summary_counts_every_copy():
         body=nn.repeat(4, nn.serial(fc=nn.linear(3))),
         heads=nn.ensemble(2, nn.repeat(3, nn.linear(3))),
     )
-    params = net.init(KEY, X)
+    params = net.init(jax.random.key(0), X)
 
     summary = nn.summary(net, X)
 
