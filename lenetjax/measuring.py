@@ -21,6 +21,8 @@ class Compiled:
         self.seconds = 0.0
 
     def __call__(self, *args: Any) -> Any:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+            return self.function(*args)  # as there is nothing to compile
         shapes = shapes_text(args[-1])
         if shapes not in self.programs:
             # What still computes would go on beside the compiler, and not count.

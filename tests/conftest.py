@@ -17,6 +17,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile(
     "sweep", deadline=None, derandomize=True, database=None, max_examples=100
 )
+# of the suite in modes.py
+hypothesis.settings.register_profile(
+    "brief", deadline=None, derandomize=True, database=None, max_examples=4
+)
 hypothesis.settings.load_profile("lenetjax")
 
 

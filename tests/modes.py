@@ -1,7 +1,8 @@
 """The whole suite under other circumstances: python tests/modes.py [NAME ...].
 
-Each mode is a run of pytest with other settings, in a copy of the repository where a
-mode is about the place. Arguments after -- go to pytest.
+Each mode is a run of pytest with other settings. Those that can fail together for one
+reason only share a run, which tries fewer examples of each property than `make test`.
+Arguments after -- go to pytest.
 """
 
 import os
@@ -13,13 +14,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MODES = {
-    "key reuse": {"JAX_DEBUG_KEY_REUSE": "1"},
     "64 bits": {"JAX_ENABLE_X64": "1"},
     "no jit": {"JAX_DISABLE_JIT": "1"},
     "no asserts": {"PYTHONOPTIMIZE": "1"},
-    # /dev/null is a file: nothing can be made in it, by root neither.
-    "home that cannot be written": {"HOME": "/dev/null", "XDG_CACHE_HOME": ""},
-    "spaces and Unicode": {},
+    # Each random key once, a home that cannot be written (/dev/null is a file: nothing
+    # can be made in it, by root neither), and a path with spaces and Unicode.
+    "elsewhere": {
+        "JAX_DEBUG_KEY_REUSE": "1",
+        "HOME": "/dev/null",
+        "XDG_CACHE_HOME": "",
+    },
 }
 
 
@@ -31,11 +35,12 @@ def main(arguments):
         print(f"mode: {name}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             place = ROOT
-            if name == "spaces and Unicode":
+            if name == "elsewhere":
                 place = Path(folder, "ein Ort für λ")
                 copied(place)
             environment = {**os.environ, **MODES[name], "PYTHONPATH": str(place)}
-            command = [sys.executable, "-m", "pytest", "-n", "auto", *options.split()]
+            command = [sys.executable, "-m", "pytest", "-n", "auto"]
+            command += ["--hypothesis-profile=brief", *options.split()]
             if subprocess.run(command, cwd=place, env=environment).returncode:  # noqa: S603
                 failed.append(name)
     print(

@@ -162,8 +162,18 @@ def test_arrays_that_are_not_contiguous_are_written_right(tmp_path, array):
 def test_every_difference_is_reported_by_name(tmp_path):
     """Missing, unexpected and misshapen entries are named before anything is used."""
     path = tmp_path / "m.safetensors"
-    nn.checkpoint.save(path, {"fc": {"weight": jnp.zeros((3, 2)), "old": jnp.zeros(1)}})
-    like = {"fc": {"weight": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}}
+    nn.checkpoint.save(
+        path,
+        {
+            "fc": {
+                "weight": jnp.zeros((3, 2), "float32"),
+                "old": jnp.zeros(1, "float32"),
+            }
+        },
+    )
+    like = {
+        "fc": {"weight": jnp.zeros((2, 3), "float32"), "bias": jnp.zeros(3, "float32")}
+    }
 
     with pytest.raises(ValueError, match="does not hold") as refusal:
         nn.checkpoint.load(path, like=like)

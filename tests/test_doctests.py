@@ -21,7 +21,7 @@ def test_the_examples_hold(name, tmp_path, monkeypatch):
     """Each example prints what it says, under JAX's defaults."""
     monkeypatch.chdir(tmp_path)
 
-    with jax.numpy_rank_promotion("allow"):
+    with jax.numpy_rank_promotion("allow"), jax.enable_x64(False):
         result = doctest.testmod(importlib.import_module(name))
 
     assert result.failed == 0

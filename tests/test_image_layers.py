@@ -96,15 +96,15 @@ def test_bad_settings_are_refused_at_once(make, message):
         (
             nn.unflatten(1, (2, 2)),
             LINE,
-            r"cannot split axis 1 of float32\[2,5,4\] into",
+            r"cannot split axis 1 of float..\[2,5,4\] into",
         ),
-        (nn.unflatten(3, (2, 2)), LINE, "there is no axis 3 in float32"),
+        (nn.unflatten(3, (2, 2)), LINE, "there is no axis 3 in float"),
         (
             nn.reshape((3, -1)),
             LINE,
-            r"each example of float32\[2,5,4\] the shape \(3, ",
+            r"each example of float..\[2,5,4\] the shape \(3, ",
         ),
-        (nn.transpose((1, 0)), LINE, r"expected 2 axes, got float32\[2,5,4\]"),
+        (nn.transpose((1, 0)), LINE, r"expected 2 axes, got float..\[2,5,4\]"),
         (nn.pad((1, 1)), LINE, "padding must be 'SAME', .* for each of the 1 axes"),
         (nn.pad(1), jnp.ones((2, 3)), r"expected \(batch, ...spatial..., channels\)"),
         (
@@ -119,8 +119,8 @@ def test_bad_settings_are_refused_at_once(make, message):
         (nn.upsample((2, 2)), LINE, "size must be a positive int, got"),
         (nn.upsample(scale_factor=0.1), LINE, "scale_factor=0.1 leaves nothing of"),
         (nn.upsample(2), jnp.ones((2, 3)), r"\(batch, ...spatial..., channels\) that"),
-        (nn.prelu(3), LINE, "expected 3 channels on the last axis, got float32"),
-        (nn.bilinear(3), LINE, r"expected a pair \(x1, x2\), got float32"),
+        (nn.prelu(3), LINE, "expected 3 channels on the last axis, got float"),
+        (nn.bilinear(3), LINE, r"expected a pair \(x1, x2\), got float"),
         (
             nn.bilinear(3),
             (jnp.ones((2, 3)), jnp.ones((4, 3))),
@@ -150,12 +150,12 @@ def test_bad_input_is_refused_by_name(layer, x, message):
             lambda: F.conv_transpose1d(
                 LINE, jnp.ones((3, 4, 2)), jnp.ones(4), groups=4
             ),
-            r"expected a bias \(8,\), got float32\[4\]",
+            r"expected a bias \(8,\), got float..\[4\]",
         ),
         (lambda: F.prelu(LINE, jnp.ones(2)), r"expected a weight \(1,\) or \(channels"),
         (
             lambda: F.bilinear(LINE, LINE, jnp.ones((4, 4, 2)), jnp.ones(3)),
-            r"expected a bias \(2,\), got float32\[3\]",
+            r"expected a bias \(2,\), got float..\[3\]",
         ),
     ],
 )

@@ -77,8 +77,9 @@ def test_a_label_out_of_range_is_refused(wrong):
 
 @pytest.mark.parametrize(
     ("labels", "got"),
-    [(jnp.zeros((5, 1), int), "int32[5,1]"), (jnp.zeros(4, int), "int32[4]"),
-     (jnp.zeros(5), "float32[5]"), (jnp.zeros((5, 4)), "float32[5,4]")],
+    [(jnp.zeros((5, 1), "int32"), "int32[5,1]"), (jnp.zeros(4, "int32"), "int32[4]"),
+     (jnp.zeros(5, "float32"), "float32[5]"),
+     (jnp.zeros((5, 4), "float32"), "float32[5,4]")],
 )  # fmt: skip
 def test_labels_of_the_wrong_shape_are_refused(labels, got):
     """The message has the shape that is expected and the one that came."""
@@ -91,7 +92,7 @@ def test_labels_of_the_wrong_shape_are_refused(labels, got):
 
 def test_mse_broadcasts_nothing():
     """(n, 1) against (n,) is the classic silent mistake."""
-    with pytest.raises(nn.LayerError, match=r"float32\[5,1\].*float32\[5\].*one shape"):
+    with pytest.raises(nn.LayerError, match=r"float..\[5,1\].*float..\[5\].*one shape"):
         mse(jnp.zeros((5, 1)), jnp.zeros(5))
 
 
@@ -276,7 +277,7 @@ def test_what_is_no_distribution(row):
     """Probabilities that are negative or do not sum to 1, as the targets."""
     targets = jnp.array([[0.0, 1.0, 0.0], row])
 
-    with pytest.raises(nn.LayerError, match=r"sum to 1 in each row; got float32\[2,3"):
+    with pytest.raises(nn.LayerError, match=r"sum to 1 in each row; got float..\[2,3"):
         cross_entropy(X, targets)
     each = jax.jit(lambda *a: cross_entropy(*a, reduction="none"))(X, targets)
     slopes = jax.jit(jax.grad(cross_entropy))(X, targets)
@@ -343,7 +344,7 @@ def test_small_losses_of_sure_logits_keep_their_digits():
         losses.bce_with_logits(-x, 0 * one),
     ):
         np.testing.assert_allclose(small, np.exp(-50), rtol=1e-5)
-    assert losses.soft_margin(1e30 * x, -one) == np.float32(5e31)
+    assert losses.soft_margin(1e30 * x, -one) == (1e30 * x)[0]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "uint32"])
@@ -358,7 +359,8 @@ def test_labels_and_lengths_of_any_int_dtype(dtype):
     assert got == want
     assert np.isfinite(got)
     assert losses.cross_entropy(log_p[0, :2], labels[0, :2]) == -log_p[0, 0, 0]
-    assert losses.multi_margin(log_p[0, :2], labels[0, :2]) == np.float32(299 / 300)
+    margin = losses.multi_margin(log_p[0, :2], labels[0, :2])
+    assert margin == np.asarray(299 / 300, log_p.dtype)
 
 
 def by_enumeration(log_p, label, blank):

@@ -136,7 +136,7 @@ def test_a_streaming_mean_of_right_and_wrong_is_exact():
 
     assert total[0] == 56
     assert total[1] == 59
-    assert mean.result(total) == np.float32(56) / np.float32(59)
+    assert mean.result(total) == total[0] / total[1]
 
 
 def test_a_streaming_mean_goes_through_scan():
@@ -148,7 +148,7 @@ def test_a_streaming_mean_goes_through_scan():
         lambda total, x: (mean.add(total, x, 0 * x), None), mean.start(), values
     )
 
-    assert mean.result(total) == np.float32(55 / 6)
+    assert mean.result(total) == np.asarray(55 / 6, total[0].dtype)
     assert np.isnan(mean.result(mean.start()))
 
 
@@ -163,7 +163,7 @@ def test_wrong_labels_and_nan_never_look_like_a_number(bad):
             with pytest.raises(nn.LayerError, match="labels must be from 0 to 2"):
                 metric(logits, labels)
     else:
-        with pytest.raises(nn.LayerError, match=r"logits float32\[3,3\] must not be"):
+        with pytest.raises(nn.LayerError, match=r"logits float..\[3,3\] must not be"):
             metrics.confusion_matrix(logits, labels)
     assert np.isnan(jax.jit(metrics.accuracy)(logits, labels))
     matrix = jax.jit(metrics.confusion_matrix)(logits, labels)

@@ -87,7 +87,7 @@ def test_options_exist(command, option, tmp_path):
 def test_error_is_the_one_shown():
     """The message under "Errors" is what the library says."""
     net = nn.models.lenet()
-    images = jnp.zeros((8, 32, 32, 1))
+    images = jnp.zeros((8, 32, 32, 1), "float32")
     with pytest.raises(nn.LayerError) as error:
         net.apply(net.init(jax.random.key(0), images), images[0])
     assert f"LayerError: {error.value}" in "\n".join(LINES)

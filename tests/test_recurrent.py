@@ -9,7 +9,7 @@ import pytest
 
 import lenetjax as nn
 
-X = jax.random.normal(jax.random.key(1), (2, 5, 3))
+X = jax.random.normal(jax.random.key(1), (2, 5, 3), "float32")
 kinds = pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
 
 
@@ -167,7 +167,7 @@ def test_dtypes_promote():
     """x, carry and params come to one dtype, as in a linear layer."""
     layer, params = make("gru")
     half = jax.tree.map(lambda array: array.astype("bfloat16"), (params, X))
-    carry = jnp.zeros((1, 2, 4))
+    carry = jnp.zeros((1, 2, 4), "float32")
 
     assert layer.apply(half[0], X).dtype == "float32"
     assert layer.apply(params, half[1]).dtype == "float32"
@@ -223,15 +223,15 @@ def test_bad_settings(make_layer, message):
 @pytest.mark.parametrize(
     ("kind", "x", "message"),
     [
-        ("rnn", jnp.ones((5, 3)), r"\(batch, time, in\), got float32\[5,3\]; give a"),
-        ("rnn", jnp.ones((1, 2, 5, 3)), r"time, in\), got float32\[1,2,5,3\]"),
+        ("rnn", jnp.ones((5, 3)), r"\(batch, time, in\), got float..\[5,3\]; give a"),
+        ("rnn", jnp.ones((1, 2, 5, 3)), r"time, in\), got float..\[1,2,5,3\]"),
         ("rnn", (X, X), "expected 3 axes"),
-        ("gru", X[:, :0], r"at least one step in time, got float32\[2,0,3\]"),
+        ("gru", X[:, :0], r"at least one step in time, got float..\[2,0,3\]"),
         ("gru", X.astype(int), "expected floating-point numbers"),
         ("gru", {"input": X}, "got the entries input"),
         ("gru", {}, "got the entries none"),
         ("gru", {"x": X, "length": X}, "got the entries length, x"),
-        ("rnn", {"x": X, "lengths": jnp.ones(2)}, r"of integers .* got float32\[2\]"),
+        ("rnn", {"x": X, "lengths": jnp.ones(2)}, r"of integers .* got float..\[2\]"),
         ("rnn", {"x": X, "lengths": jnp.array([1])}, r"lengths \(batch,\) of integers"),
         ("rnn", {"x": X, "lengths": (1, 1)}, r"lengths \(batch,\) of integers"),
         ("rnn", {"x": X, "lengths": jnp.array([0, 2])}, r"from 1 to 5, .* \[0, 2\]"),
@@ -239,13 +239,13 @@ def test_bad_settings(make_layer, message):
         (
             "rnn",
             {"x": X, "carry": jnp.zeros((2, 2, 4))},
-            r"an array \(layers \* .*\) = \(1, 2, 4\), got float32\[2,2,4\]",
+            r"an array \(layers \* .*\) = \(1, 2, 4\), got float..\[2,2,4\]",
         ),
-        ("gru", {"x": X, "carry": (jnp.zeros((1, 2, 4)),)}, r"got \(float32\[1,2,4\]"),
+        ("gru", {"x": X, "carry": (jnp.zeros((1, 2, 4)),)}, r"got \(float..\[1,2,4\]"),
         (
             "lstm",
             {"x": X, "carry": jnp.zeros((1, 2, 4))},
-            r"a pair \(hidden, cell\), each .* got float32\[1,2,4\]",
+            r"a pair \(hidden, cell\), each .* got float..\[1,2,4\]",
         ),
         ("lstm", {"x": X, "carry": (jnp.zeros((1, 2, 4)), jnp.zeros(4))}, "a pair"),
         ("gru", {"x": X, "carry": jnp.zeros((1, 2, 4), int)}, "floating-point"),
@@ -274,7 +274,7 @@ def test_lengths_known_while_tracing_are_refused():
         (
             "lstm_cell",
             [(2, 3), ((2, 4), (2, 4)), (3, 4), (4, 16)],
-            r"input_weight \(in, 4 \* features\), .* got float32\[2,3\]",
+            r"input_weight \(in, 4 \* features\), .* got float..\[2,3\]",
         ),
         ("lstm_cell", [(2, 3), (2, 4), (3, 16), (4, 16)], r"\(hidden, cell\), got"),
         ("rnn_cell", [(2, 3), (2, 4), (3, 4), (4,)], r"input_weight \(in, features\)"),

@@ -10,7 +10,7 @@ import lenetjax as nn
 
 LENET = nn.models.lenet()
 SMALL = nn.serial(conv=nn.conv2d(4, kernel_size=5), flat=nn.flatten(), fc=nn.linear(10))
-LOGITS = jnp.zeros((3, 10))
+LOGITS = jnp.zeros((3, 10), "float32")
 
 
 def image(*shape, dtype=np.float32):
@@ -38,11 +38,11 @@ def deeper(net):
             ["from 0 to 9", "got labels from -1 to 1"],
         ),
         (
-            lambda: nn.losses.cross_entropy(LOGITS, jnp.array([0.0, 1.0, 2.0])),
+            lambda: nn.losses.cross_entropy(LOGITS, LOGITS[:, 0]),
             ["labels must be", "float32[3]"],
         ),
         (
-            lambda: nn.losses.mse(jnp.zeros(3), jnp.zeros((3, 1))),
+            lambda: nn.losses.mse(LOGITS[:, 0], LOGITS[:, :1]),
             ["float32[3]", "float32[3,1]"],
         ),
         (
@@ -83,7 +83,7 @@ def deeper(net):
         ),
         (
             lambda: LENET.init(jax.random.key(0), (28, 28)),
-            ["(batch, height, width, channels)", "(int32[], int32[])"],
+            ["(batch, height, width, channels)", "(int"],
         ),
     ],
     ids=[
