@@ -31,6 +31,13 @@ def rank_promotion():
         yield
 
 
+@pytest.fixture(autouse=True)
+def with_jit(request):
+    """Skips what is about compiled programs where there are none."""
+    if request.node.get_closest_marker("compiled") and jax.config.jax_disable_jit:
+        pytest.skip("jit is disabled")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def quick_compilation(request):
     """Compiles without XLA's optimizations, except where much is computed or shown.

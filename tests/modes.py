@@ -16,10 +16,11 @@ ROOT = Path(__file__).parent.parent
 MODES = {
     "64 bits": {"JAX_ENABLE_X64": "1"},
     "no jit": {"JAX_DISABLE_JIT": "1"},
-    "no asserts": {"PYTHONOPTIMIZE": "1"},
-    # Each random key once, a home that cannot be written (/dev/null is a file: nothing
-    # can be made in it, by root neither), and a path with spaces and Unicode.
+    # Each random key once, no asserts (but pytest's), a home that cannot be written
+    # (/dev/null is a file: nothing can be made in it, by root neither), and a path with
+    # spaces and Unicode.
     "elsewhere": {
+        "PYTHONOPTIMIZE": "1",
         "JAX_DEBUG_KEY_REUSE": "1",
         "HOME": "/dev/null",
         "XDG_CACHE_HOME": "",

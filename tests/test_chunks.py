@@ -118,6 +118,7 @@ def test_a_forward_pass_in_chunks_gives_the_same(batch, monkeypatch):
     close(metrics["loss"], nn.losses.cross_entropy(whole, labels))
 
 
+@pytest.mark.compiled
 def test_a_forward_pass_is_chunked_where_it_pays(monkeypatch):
     """Only layers that work on each example by themselves are, and on a CPU."""
     monkeypatch.setattr(cache, "CACHE", 2**8)

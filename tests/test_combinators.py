@@ -93,6 +93,7 @@ def test_state_passes_from_one_call_to_the_next():
     assert state["c"]["inner"]["calls"] == 3
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "inside",
     [

@@ -99,6 +99,7 @@ def test_train_is_a_python_bool(train):
     refused(call, "train must be a Python bool", error=TypeError)
 
 
+@pytest.mark.compiled
 def test_a_traced_train_is_refused():
     """Under jit the message says how to fix the mode (rule 3)."""
 
