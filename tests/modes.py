@@ -41,6 +41,7 @@ def main(arguments):
                 copied(place)
             environment = {**os.environ, **MODES[name], "PYTHONPATH": str(place)}
             command = [sys.executable, "-m", "pytest", "-n", "auto"]
+            command += ["-W", "ignore::pytest.PytestConfigWarning"]  # of -O
             command += ["--hypothesis-profile=brief", *options.split()]
             if subprocess.run(command, cwd=place, env=environment).returncode:  # noqa: S603
                 failed.append(name)
