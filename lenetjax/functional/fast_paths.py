@@ -22,7 +22,8 @@ def columns_are_faster(x: jax.Array, weight: jax.Array, groups: int) -> bool:
     """Whether a convolution should be one product over columns.
 
     XLA's convolutions of few channels run at a tenth of the processor's speed, and
-    those of many channels do not. On a GPU the gradients of cuDNN's take twice as long.
+    those of many channels do not. A step of LeNet with cuDNN's takes
+    1.3 to 2 times as long on a GPU.
     """
     *taps, channels, features = weight.shape
     return (
@@ -45,7 +46,7 @@ def disjoint_is_faster(x: jax.Array, window: tuple[int, ...]) -> bool:
 
 
 def _plain(x: jax.Array) -> bool:
-    """Whether x is computed on one CPU or GPU, in a dtype measured there."""
+    """Whether x is computed on one CPU or GPU, in float32 or, unmeasured, float64."""
     explicitly_sharded = any(jax.typeof(x).sharding.spec)
     return (
         jax.default_backend() in ("cpu", "gpu")
