@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lenetjax.core import Layer, LayerError, layer, no_params
     from lenetjax.description import build, describe
     from lenetjax.fitting import Fit, fit
+    from lenetjax.inspection.graph import graph
     from lenetjax.inspection.summary import summary
     from lenetjax.keeping import NotFinite
     from lenetjax.layers.activations import prelu
@@ -165,6 +166,7 @@ __all__ = [
     "functional",
     "global_avg_pool",
     "global_max_pool",
+    "graph",
     "group_norm",
     "gru",
     "inspection",

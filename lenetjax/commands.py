@@ -1,6 +1,7 @@
 """What each command of the command line does."""
 
 import argparse
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import optax
 
 from lenetjax import data, inspection, models
 from lenetjax.checking import findings
-from lenetjax.core import Layer
+from lenetjax.core import Layer, Params, State
 from lenetjax.data import Dataset
 from lenetjax.fitting import fit
 from lenetjax.inspection import figures
@@ -151,8 +152,35 @@ def predict(options: argparse.Namespace) -> int:
 
 def summary(options: argparse.Namespace) -> int:
     """Prints a net's layers with their shapes, params and FLOPs for one image."""
-    image = jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
-    print(inspection.summary(_model(options.model), image))
+    table = inspection.summary(_model(options.model), _image())
+    if options.format == "json":
+        rows = [row._asdict() for row in table.rows]
+        print(json.dumps({"input": table.input, "rows": rows}, indent=2))
+    else:
+        print(table._repr_html_() if options.format == "html" else table)
+    return 0
+
+
+def graph(options: argparse.Namespace) -> int:
+    """Prints what a net's loss of one image computes, or what its gradient does."""
+    net = _model(options.model)
+    image, label = _image(), jax.ShapeDtypeStruct((1,), jnp.int32)
+    params, state = jax.eval_shape(net.init_with_state, jax.random.key(0), image)
+
+    def loss(
+        params: Params, state: State, images: jax.Array, labels: jax.Array
+    ) -> jax.Array:
+        return cross_entropy(net.apply(params, images, state=state), labels)
+
+    found = inspection.graph(loss, params, state, image, label)
+    found = found.backward() if options.backward else found
+    written: dict[str, Callable[[], str]] = {
+        "text": found.__str__,
+        "dot": found.dot,
+        "mermaid": found.mermaid,
+        "svg": found.svg,
+    }
+    print(written[options.format]())
     return 0
 
 
@@ -185,6 +213,10 @@ def _load(name: str, folder: Path | None) -> Dataset:
     if name == "digits":
         return data.digits(image_size=IMAGE[0])
     return data.mnist(folder, image_size=IMAGE[0])
+
+
+def _image() -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
 
 
 def _model(name: str) -> Layer:

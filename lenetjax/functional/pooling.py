@@ -17,6 +17,7 @@ from lenetjax.functional.padding import pad_borders
 from lenetjax.functional.windows import Windows, largest, windows_of
 
 
+@jax.named_scope("max_pool1d")
 def max_pool1d(
     x: jax.Array,
     kernel_size: PerAxis,
@@ -43,6 +44,7 @@ def max_pool1d(
     return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@jax.named_scope("max_pool2d")
 def max_pool2d(
     x: jax.Array,
     kernel_size: PerAxis,
@@ -83,6 +85,7 @@ def max_pool2d(
     return _max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@jax.named_scope("max_pool3d")
 def max_pool3d(
     x: jax.Array,
     kernel_size: PerAxis,
@@ -109,6 +112,7 @@ def max_pool3d(
     return _max_pool(3, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@jax.named_scope("avg_pool1d")
 def avg_pool1d(
     x: jax.Array,
     kernel_size: PerAxis,
@@ -135,6 +139,7 @@ def avg_pool1d(
     return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
+@jax.named_scope("avg_pool2d")
 def avg_pool2d(
     x: jax.Array,
     kernel_size: PerAxis,
@@ -172,6 +177,7 @@ def avg_pool2d(
     return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
+@jax.named_scope("avg_pool3d")
 def avg_pool3d(
     x: jax.Array,
     kernel_size: PerAxis,
@@ -278,6 +284,7 @@ def _counts(
     return counts
 
 
+@jax.named_scope("lp_pool1d")
 def lp_pool1d(
     x: jax.Array,
     norm_type: float,
@@ -303,6 +310,7 @@ def lp_pool1d(
     return _lp_pool(1, x, norm_type, kernel_size, stride, ceil_mode)
 
 
+@jax.named_scope("lp_pool2d")
 def lp_pool2d(
     x: jax.Array,
     norm_type: float,
@@ -340,6 +348,7 @@ def lp_pool2d(
     return _lp_pool(2, x, norm_type, kernel_size, stride, ceil_mode)
 
 
+@jax.named_scope("lp_pool3d")
 def lp_pool3d(
     x: jax.Array,
     norm_type: float,
