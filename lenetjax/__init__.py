@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         metrics,
         models,
         testing,
+        tracking,
     )
+    from lenetjax.callbacks import Callback
     from lenetjax.combinators import branch, compose, parallel, residual, serial
     from lenetjax.core import Layer, LayerError, layer, no_params
     from lenetjax.description import build, describe
@@ -119,6 +121,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Callback",
     "Fit",
     "Layer",
     "LayerError",
@@ -206,6 +209,7 @@ __all__ = [
     "stochastic_depth",
     "summary",
     "testing",
+    "tracking",
     "train_state",
     "train_step",
     "transformer_encoder_block",
@@ -225,6 +229,7 @@ _MODULES = (
     "metrics",
     "models",
     "testing",
+    "tracking",
 )
 _HOMES = (
     "core",
@@ -233,6 +238,7 @@ _HOMES = (
     "layers",
     "trees",
     "training",
+    "callbacks",
     "fitting",
     "keeping",
     "description",
