@@ -43,8 +43,8 @@ class Callback:
       >>> data = [(jnp.eye(2), jnp.arange(2))] * 20
       >>> result = nn.fit(nn.linear(2), optax.sgd(1.0), data, epochs=2, progress=False,
       ...                 callbacks=[Log()])
-      step 20: loss 0.29
-      step 40: loss 0.07
+      step 20: loss 0.18
+      step 40: loss 0.04
       done
     """
 

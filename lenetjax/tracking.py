@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +75,9 @@ class TensorBoard(Callback):
         setup: Mapping[str, Any],
     ) -> None:
         """Opens the files, and drops what is there of the steps to come."""
-        step = int(run.step)
-        self.steps = self._events("steps", purge=step + 1)
-        # A kill may come between an epoch's checkpoint and its row, so all rows are
-        # written again. The weights of the last one are those of the run.
-        self.epochs = self._events("epochs", purge=0)
-        for row in history:
-            self.epochs.scalars(row)
-        at_the_end = step == (history[-1]["step"] if history else 0)
-        if self.histograms:
-            self.weights = self._events("weights", purge=step + (not at_the_end))
-            if at_the_end:
-                self.weights.params(run, step)
+        with ExitStack() as opened:
+            self._begin(opened, run, history)
+            self.open = opened.pop_all()
 
     def on_look(self, row: Row) -> None:
         """Writes the means of some steps."""
@@ -105,10 +96,24 @@ class TensorBoard(Callback):
         """Closes the files."""
         self.open.close()
 
-    def _events(self, name: str, *, purge: int) -> "_Events":
-        events = _Events(self.folder / name, purge)
-        self.open.callback(events.close)
-        return events
+    def _begin(
+        self, opened: ExitStack, run: TrainState, history: Sequence[Mapping[str, float]]
+    ) -> None:
+        def events(name: str, *, purge: int) -> _Events:
+            return opened.enter_context(closing(_Events(self.folder / name, purge)))
+
+        step = int(run.step)
+        self.steps = events("steps", purge=step + 1)
+        # A kill may come between an epoch's checkpoint and its row, so all rows are
+        # written again. The weights of the last one are those of the run.
+        self.epochs = events("epochs", purge=0)
+        for row in history:
+            self.epochs.scalars(row)
+        if self.histograms:
+            between = step == (history[-1]["step"] if history else 0)
+            self.weights = events("weights", purge=step if between else step + 1)
+            if between:
+                self.weights.params(run, step)
 
 
 class _Events:
@@ -125,7 +130,7 @@ class _Events:
     def __init__(self, folder: Path, purge: int) -> None:
         self.tensorboard = _parts()
         folder.mkdir(parents=True, exist_ok=True)
-        # The name has the second; two files of one second need more, in their order.
+        # The name has the second; files of one second need more, to be read in order.
         suffix = f".{time.time_ns()}"
         writer = self.tensorboard.event_file_writer.EventsWriter
         self.writer = writer(str(folder / "events"), suffix)
@@ -153,7 +158,7 @@ class _Events:
                 self._write(step, summary=summary)
 
     def flush(self) -> None:
-        """Leaves all with the operating system."""
+        """Puts all that was written on the disk."""
         self.writer.flush()
 
     def close(self) -> None:
