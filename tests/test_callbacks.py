@@ -151,7 +151,7 @@ def test_looks_tell_of_each_image_once(at_once):
         assert row["epoch"] == 1 + (row["step"] > 121)
 
 
-@pytest.mark.parametrize("options", [{}, {"skip_nonfinite": 1}, {"checked": True}])
+@pytest.mark.parametrize("options", [{}, {"skip_nonfinite": 1}])
 def test_training_is_the_same_with_callbacks(options):
     """Bit for bit, whatever they do with their rows; nothing more is read."""
     settled, plainly = [], Means.settle
@@ -288,6 +288,27 @@ def test_a_resumed_training_tells_of_each_step_once(tmp_path, after, every):
     assert second.history + second.epochs == resumed.history
     assert told(resumed) == told(whole)
     assert bits(resumed) == bits(whole)
+
+
+def test_looks_that_no_checkpoint_has_are_told_again(tmp_path):
+    """From the first step after the checkpoint on."""
+    x, y = points(130).train
+    data = [(x[i : i + 1], y[i : i + 1]) for i in range(130)]
+    layers = nn.serial(fc1=nn.linear(8), fc2=nn.linear(3))
+    first, second = Log(), Log()
+    options = {"layers": layers, "epochs": 2, "checkpoints": tmp_path}
+    with pytest.raises(Stopped):
+        train(Failing(data, 130 + 110), callbacks=[first], **options)
+
+    result = train(data, callbacks=[second], **options)
+
+    assert [row["step"] for row in first.looks] == [48, 96, 130, 178, 226]
+    assert second.start == 130
+    assert [row["step"] for row in second.looks] == [178, 226, 260]
+    assert second.looks[:2] == first.looks[3:]
+    images, loss = joined(second.looks, 2)
+    assert images == 130
+    assert loss == pytest.approx(result.history[1]["train_loss"], rel=1e-12)
 
 
 def test_a_row_that_was_never_told_is_in_the_history(tmp_path):
