@@ -6,12 +6,15 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from event_files import points as shown
 from test_callbacks import Log, raising
 from test_resuming import Failing, Stopped, bits, listed, points, train
 
+import lenetjax as nn
 from lenetjax.cli import main
 from lenetjax.tracking import TensorBoard
 
@@ -105,6 +108,23 @@ def test_a_new_training_drops_what_an_old_one_left(tmp_path):
     assert len(os.listdir(tmp_path / "steps")) == 2
     assert shown(tmp_path / "steps") == of_looks(log.looks)
     assert shown(tmp_path / "epochs") == of_rows(result.history)
+
+
+def test_files_of_one_second_stand_side_by_side(tmp_path):
+    """In the order in which they were begun, as their names are read."""
+    run = nn.train_state(
+        nn.linear(3), optax.sgd(1.0), jax.random.key(0), jnp.ones((1, 2))
+    )
+    board, names = TensorBoard(tmp_path), []
+    for number in range(1, 6):
+        board.on_begin(nn.linear(3), run, [], {})
+        board.on_look({"step": number, "train_loss": float(number)})
+        board.on_end(None)
+        names += [name for name in os.listdir(tmp_path / "steps") if name not in names]
+
+    assert len(names) == 5
+    assert names == sorted(names)
+    assert shown(tmp_path / "steps") == {"loss/train": [(5, 5.0)]}
 
 
 def test_histograms_are_those_of_the_params(tmp_path):
