@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         metrics,
         models,
         testing,
+        tracking,
     )
+    from lenetjax.callbacks import Callback
     from lenetjax.combinators import branch, compose, parallel, residual, serial
     from lenetjax.core import Layer, LayerError, layer, no_params
     from lenetjax.description import build, describe
@@ -122,6 +124,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Callback",
     "Fit",
     "Layer",
     "LayerError",
@@ -212,6 +215,7 @@ __all__ = [
     "tapped",
     "taps",
     "testing",
+    "tracking",
     "train_state",
     "train_step",
     "transformer_encoder_block",
@@ -231,6 +235,7 @@ _MODULES = (
     "metrics",
     "models",
     "testing",
+    "tracking",
 )
 _HOMES = (
     "core",
@@ -239,6 +244,7 @@ _HOMES = (
     "layers",
     "trees",
     "training",
+    "callbacks",
     "fitting",
     "keeping",
     "description",

@@ -126,6 +126,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="look for NaN in every operation, to find where it arises (slow)",
     )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="also write the curves for TensorBoard, into RUN_DIR/tensorboard",
+    )
     train.add_argument("--data-dir", **_DATA_DIR)
 
     evaluate = commands.add_parser("evaluate", help="test a trained net")

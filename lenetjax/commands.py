@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,14 +16,15 @@ import numpy as np
 import optax
 
 from lenetjax import data, inspection, models
+from lenetjax.callbacks import Callback
 from lenetjax.checking import findings
 from lenetjax.core import Layer, Params, State
 from lenetjax.data import Dataset
 from lenetjax.fitting import fit
 from lenetjax.inspection import figures
 from lenetjax.losses import cross_entropy
-from lenetjax.runs import CONFIG, Run, open_run
-from lenetjax.training import TrainState
+from lenetjax.runs import CONFIG, TENSORBOARD, Run, open_run
+from lenetjax.tracking import TensorBoard
 from lenetjax.training import predict as predict_logits
 
 IMAGE = (32, 32, 1)
@@ -56,13 +57,17 @@ def train(options: argparse.Namespace) -> int:
     run = Run(
         folder, net, IMAGE, model=options.model, data=options.data, training=training
     )
+    callbacks: list[Callback] = [run]
+    if options.tensorboard:  # which says what is missing before the work
+        callbacks.append(TensorBoard(folder / TENSORBOARD))
     with run.writing(anew=resume == "never"):
-        _train(run, net, found, training, resume, options)
+        _train(run, callbacks, net, found, training, resume, options)
     return 0
 
 
 def _train(
     run: Run,
+    callbacks: Sequence[Callback],
     net: Layer,
     found: Dataset,
     training: dict[str, Any],
@@ -76,11 +81,6 @@ def _train(
         f"({device.platform})",
         file=sys.stderr,
     )
-
-    def keep(row: dict[str, float], state: TrainState) -> None:
-        run.add_row(row)
-        run.save(state.params, state.state)
-
     batches = math.ceil(len(found.train.labels) / training["batch_size"])
     steps = training["epochs"] * batches
     result = fit(
@@ -90,7 +90,7 @@ def _train(
         epochs=training["epochs"],
         batch_size=training["batch_size"],
         seed=options.seed,
-        on_epoch=keep,
+        callbacks=callbacks,
         checkpoints=run.checkpoints,
         checkpoint_every=options.checkpoint_every,
         resume=resume,

@@ -41,21 +41,24 @@ MAY_IMPORT = {
     "inspection": {"specs", "core"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},
+    "callbacks": BASE | {"measuring", "training"},
+    "tracking": BASE | {"callbacks", "training"},
     "interruption": set(),
     "locks": set(),
     "keeping": {"checkpoint", "functional", "measuring", "specs", "training"},
     "feeding": BASE | {"data", "losses", "measuring", "training"},
     "loop": BASE
-    | {"feeding", "interruption", "keeping", "losses", "measuring", "progress"}
-    | {"training"},
+    | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
+    | {"progress", "training"},
     "fitting": BASE
-    | {"checkpoint", "data", "feeding", "functional", "interruption", "keeping"}
-    | {"locks", "loop", "losses", "progress", "training"},
-    "runs": BASE | {"checkpoint", "description", "keeping", "locks"},
+    | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
+    | {"keeping", "locks", "loop", "losses", "progress", "training"},
+    "runs": BASE
+    | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
     "commands": BASE
-    | {"checking", "data", "fitting", "inspection", "losses", "models", "runs"}
-    | {"training"},
+    | {"callbacks", "checking", "data", "fitting", "inspection", "losses", "models"}
+    | {"runs", "tracking", "training"},
     "cli": {"commands", "user_cache"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -202,6 +205,7 @@ def test_importing_the_library_is_light():
         "import sys, lenetjax as nn\n"
         "for name in nn.__all__: getattr(nn, name)\n"
         "extras = {'sklearn', 'matplotlib', 'PIL', 'tqdm', 'torch', 'flax'}\n"
+        "extras |= {'tensorboardX'}\n"
         "assert not extras & set(sys.modules), extras & set(sys.modules)"
     )
 
