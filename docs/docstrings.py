@@ -1,0 +1,50 @@
+"""How the library's docstrings are read: what Sphinx's napoleon does not know of them.
+
+    Input: (batch, height, width, in), floating.
+    Params: weight (kernel height, kernel width, in / groups, features);
+      bias (features,); in x's dtype.
+
+Such lines become entries of the list that the arguments are in. So does the text under
+`Returns:`, in which napoleon would take what stands before a colon for a type. A star
+is a star, and emphasizes nothing.
+"""
+
+import re
+from typing import Any
+
+NAMED = re.compile(r"([A-Z][a-z]+(?:, [a-z]+)*): (\S.*)")
+CODE_OR_STAR = re.compile(r"(?P<code>``.+?``|`[^`]+`)(?P<plural>s?)|\*")
+
+
+def as_fields(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Turns the lines of a docstring into what napoleon reads."""
+    found: list[str] = []
+    in_field = in_program = False
+    for line in lines:
+        in_program = bool(line.strip()) and (in_program or line.lstrip()[:3] == ">>>")
+        if not in_program:
+            line = CODE_OR_STAR.sub(_plain_stars, line)
+        match = NAMED.fullmatch(line)
+        if match:
+            line = f":{match[1]}: {match[2]}"
+        elif line == "Returns:":
+            line = ":returns:"
+        elif in_field and line:
+            line = f"  {line}"  # goes on at the margin
+        in_field = bool(line) and (in_field or match is not None)
+        found.append(line)
+    lines[:] = found
+
+
+def _plain_stars(match: re.Match[str]) -> str:
+    if match["code"] is None:
+        return r"\*"
+    return match["code"] + (r"\ s" if match["plural"] else "")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Called by Sphinx; comes before napoleon, whose priority is 500."""
+    app.connect("autodoc-process-docstring", as_fields, priority=400)
+    return {"parallel_read_safe": True}
