@@ -18,7 +18,7 @@ release = metadata.version("lenetjax")
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 extensions += ["myst_nb", "docstrings", "pages"]
 exclude_patterns = ["_build"]
-smartquotes = False
+smartquotes_action = "D"  # dashes alone: code has straight quotes
 
 # The notebooks are shown as they were run.
 nb_execution_mode = "off"
@@ -28,7 +28,9 @@ myst_heading_anchors = 3
 default_role = "py:obj"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 79
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Fields", "params_style")]
 
@@ -42,3 +44,5 @@ html_title = f"lenetjax {release}"
 html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
+html_static_path = ["static"]
+html_css_files = ["manual.css"]

@@ -9,6 +9,7 @@ Such lines become entries of the list that the arguments are in. So does the tex
 is a star, and emphasizes nothing.
 """
 
+import inspect
 import re
 from typing import Any
 
@@ -44,7 +45,23 @@ def _plain_stars(match: re.Match[str]) -> str:
     return match["code"] + (r"\ s" if match["plural"] else "")
 
 
+def is_bare_field(
+    app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leaves out the fields of named tuples, which their classes tell about."""
+    return (inspect.getdoc(obj) or "").startswith("Alias for field number") or None
+
+
+def hide_factories(
+    app: Any, what: str, name: str, obj: Any, options: Any, signature: str, result: str
+) -> tuple[str, str] | None:
+    """Leaves out the arguments of a dataclass that nobody makes by hand."""
+    return ("", "") if "<factory>" in (signature or "") else None
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx; comes before napoleon, whose priority is 500."""
     app.connect("autodoc-process-docstring", as_fields, priority=400)
+    app.connect("autodoc-process-signature", hide_factories)
+    app.connect("autodoc-skip-member", is_bare_field)
     return {"parallel_read_safe": True}
