@@ -5,8 +5,8 @@
       bias (features,); in x's dtype.
 
 Such lines become entries of the list that the arguments are in. So does the text under
-`Returns:`, in which napoleon would take what stands before a colon for a type. A star
-is a star, and emphasizes nothing.
+`Returns:`, in which napoleon would take what stands before a colon for a type. Markup
+is code in backticks alone; a star is a star, and emphasizes nothing.
 """
 
 import inspect
@@ -14,7 +14,7 @@ import re
 from typing import Any
 
 NAMED = re.compile(r"([A-Z][a-z]+(?:, [a-z]+)*): (\S.*)")
-CODE_OR_STAR = re.compile(r"(?P<code>``.+?``|`[^`]+`)(?P<plural>s?)|\*")
+CODE_OR_MARK = re.compile(r"(``.+?``|`[^`]+`)(s?)|([*|]|(?<=\w)_(?!\w))")
 
 
 def as_fields(
@@ -26,7 +26,7 @@ def as_fields(
     for line in lines:
         in_program = bool(line.strip()) and (in_program or line.lstrip()[:3] == ">>>")
         if not in_program:
-            line = CODE_OR_STAR.sub(_plain_stars, line)
+            line = plain(line)
         match = NAMED.fullmatch(line)
         if match:
             line = f":{match[1]}: {match[2]}"
@@ -39,10 +39,14 @@ def as_fields(
     lines[:] = found
 
 
-def _plain_stars(match: re.Match[str]) -> str:
-    if match["code"] is None:
-        return r"\*"
-    return match["code"] + (r"\ s" if match["plural"] else "")
+def plain(line: str) -> str:
+    """The line with all that would be markup, but code, as it stands."""
+
+    def escaped(match: re.Match[str]) -> str:
+        code, plural, mark = match.groups()
+        return f"\\{mark}" if mark else code + (r"\ s" if plural else "")
+
+    return CODE_OR_MARK.sub(escaped, line)
 
 
 def is_bare_field(

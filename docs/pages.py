@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from docstrings import plain
 from docutils import nodes
 from sphinx.util.nodes import make_refnode
 
@@ -103,7 +104,7 @@ def heading(name: str, line: str, module: str) -> list[str]:
     """A title, and under it what the module says of itself."""
     title = name.replace("_", " ").capitalize()
     text = inspect.getdoc(importlib.import_module(module)) or ""
-    return [title, line * len(title), "", text, ""]
+    return [title, line * len(title), "", *map(plain, text.splitlines()), ""]
 
 
 def write_pages(app: Any) -> None:
