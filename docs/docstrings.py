@@ -13,6 +13,11 @@ import inspect
 import re
 from typing import Any
 
+import optax
+from numpy.typing import ArrayLike
+from sphinx.util.typing import stringify_annotation
+
+LONG_TYPES = {"ArrayLike": ArrayLike, "OptState": optax.OptState}
 NAMED = re.compile(r"([A-Z][a-z]+(?:, [a-z]+)*): (\S.*)")
 CODE_OR_MARK = re.compile(r"(``.+?``|`[^`]+`)(s?)|([*|]|(?<=\w)_(?!\w))")
 
@@ -56,16 +61,22 @@ def is_bare_field(
     return (inspect.getdoc(obj) or "").startswith("Alias for field number") or None
 
 
-def hide_factories(
+def short_signature(
     app: Any, what: str, name: str, obj: Any, options: Any, signature: str, result: str
 ) -> tuple[str, str] | None:
-    """Leaves out the arguments of a dataclass that nobody makes by hand."""
-    return ("", "") if "<factory>" in (signature or "") else None
+    """Calls long types by their names, and hides what nobody calls by hand."""
+    if not signature:
+        return None
+    if "<factory>" in signature:  # a dataclass that a function makes
+        return "", ""
+    for short, long in LONG_TYPES.items():
+        signature = signature.replace(stringify_annotation(long, "smart"), short)
+    return signature, result
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx; comes before napoleon, whose priority is 500."""
     app.connect("autodoc-process-docstring", as_fields, priority=400)
-    app.connect("autodoc-process-signature", hide_factories)
+    app.connect("autodoc-process-signature", short_signature)
     app.connect("autodoc-skip-member", is_bare_field)
     return {"parallel_read_safe": True}
