@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = "train|evaluate|predict|summary|check"
+COMMAND = re.compile(r"(?:`|\$ )lenetjax ([a-z]+)\b([^`\n]*)")
 
 
 class Program(NamedTuple):
@@ -56,10 +56,13 @@ def same(got, want):
 
 
 def options(text):
-    """Each command of the program with each option that a text gives it."""
-    calls = re.findall(rf"\blenetjax ({COMMANDS})\b([^`\n]*)", text)
+    """Each command of the program in a text, with each option that the text gives it.
+
+    Every command has --help, so that one without options is there too.
+    """
+    calls = [(name, f"--help {rest}") for name, rest in COMMAND.findall(text)]
     found = {(name, option) for name, rest in calls for option in options_in(rest)}
-    alone = re.findall(r"`(--[a-z-]+)`", text)  # named in prose: options of train
+    alone = re.findall(r"`(--[a-z-]+)[ `]", text)  # named in prose: options of train
     alone += options_in(" ".join(re.findall(r'make train ARGS="([^"]*)"', text)))
     return sorted(found | {("train", option) for option in alone})
 

@@ -35,6 +35,7 @@ every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 
 
 @every_page
+@pytest.mark.compiled
 def test_programs_print_what_is_shown(path, tmp_path, monkeypatch):
     """The programs of a page run in order, and print the text that follows them."""
     monkeypatch.chdir(tmp_path)
@@ -78,7 +79,7 @@ def test_names_exist(path):
 
 @every_page
 def test_options_exist(path):
-    """Each option that a page names is in its command's help."""
+    """Each command that a page names is there, with each option that it is given."""
     for command, option in options(read(path)):
         done = in_python("-m", "lenetjax", command, "--help")
         assert option in options_in(done.stdout)
