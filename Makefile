@@ -23,8 +23,8 @@ PYTEST = -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .NOTPARALLEL: # two installations into one environment must not meet
-.PHONY: help train test test-torch test-faults test-modes check format notebooks bench test-newest \
-	test-oldest clean
+.PHONY: help train test test-torch test-faults test-modes check format notebooks docs bench \
+	test-newest test-oldest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" \
@@ -61,6 +61,9 @@ format: .venv/.dev ## put imports and layout in order
 notebooks: .venv/.notebook ## run the notebooks and write their outputs into them
 	.venv/bin/python notebooks/run.py
 
+docs: .venv/.docs ## build the manual; it begins with docs/_build/html/index.html
+	.venv/bin/python -m sphinx -W --keep-going -q docs docs/_build/html
+
 bench: .venv/.bench ## measure lenetjax beside its peers; ARGS=--quick to try it
 	.venv/bin/python -m benchmarks $(ARGS)
 
@@ -85,10 +88,10 @@ test-oldest: ## run the tests on Python 3.11 with the oldest supported versions
 		$$(.venv-oldest/bin/python -c '$(LOWEST)')
 	.venv-oldest/bin/python $(PYTEST)
 
-clean: ## remove the environments and caches; runs/ stays
+clean: ## remove the environments, caches and the manual; runs/ stays
 	rm -rf .venv .venv-newest .venv-oldest .hypothesis .mypy_cache .pytest_cache \
-		.ruff_cache dist
-	find lenetjax tests -name __pycache__ -prune -exec rm -rf {} +
+		.ruff_cache dist docs/_build docs/notebooks docs/reference
+	find docs lenetjax tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.made:
 	@"$(PYTHON)" -c 'import sys; $(SUPPORTED)' 2>/dev/null || { \

@@ -12,6 +12,8 @@ import numpy as np
 from lenetjax.core import Layer, LayerError, PyTree
 from lenetjax.specs import shapes_text, spec_of
 
+__all__ = ["LawError", "check_layer"]
+
 KEY = 0  # the seed of params and of random layers in every law
 STEP = 1e-6  # of finite differences, in float64
 HALF = {"bfloat16": 0.1, "float16": 0.02}  # how far rounding may move an output

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from documents import options, options_in
 
 import lenetjax as nn
 import lenetjax.layers
@@ -39,23 +40,6 @@ def the_programs() -> str:
     return "\n".join(script)
 
 
-def the_options() -> list[tuple[str, str]]:
-    """Each command of the program with each option that the README gives it."""
-    text = "\n".join(LINES)
-    calls = re.findall(
-        r"\blenetjax (train|evaluate|predict|summary|graph)\b([^`\n]*)", text
-    )
-    found = {(name, option) for name, rest in calls for option in options_in(rest)}
-    alone = re.findall(r"`(--[a-z-]+)`", text)  # named in prose: options of train
-    alone += options_in(" ".join(re.findall(r'make train ARGS="([^"]*)"', text)))
-    found |= {("train", option) for option in alone}
-    return sorted(found)
-
-
-def options_in(text: str) -> list[str]:
-    return re.findall(r"--[a-z][a-z-]*", text)
-
-
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "COLUMNS": "80"}
     return subprocess.run(  # noqa: S603  # our own interpreter and arguments
@@ -78,7 +62,7 @@ def test_programs_run(tmp_path):
     assert "loss -> mse -> linear" in done.stdout  # the graph, followed backwards
 
 
-@pytest.mark.parametrize(("command", "option"), the_options())
+@pytest.mark.parametrize(("command", "option"), options("\n".join(LINES)))
 def test_options_exist(command, option, tmp_path):
     """Each option that the README names is in its command's help."""
     done = run("-m", "lenetjax", command, "--help", folder=tmp_path)
