@@ -64,6 +64,7 @@ PUBLIC = ["lenetjax"] + [
         "data",
         "functional",
         "inspection",
+        "inspection.figures",
         "layers",
         "losses",
         "models",
