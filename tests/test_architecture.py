@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "user_cache": set(),
     "data": {"user_cache"},
     "checkpoint": {"specs", "trees"},
-    "inspection": {"specs", "core"},
+    "inspection": BASE | {"functional", "losses", "trees"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},
     "interruption": set(),

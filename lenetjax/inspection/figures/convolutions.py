@@ -27,6 +27,7 @@ def filters(weight: ArrayLike, *, title: str = "Filters") -> "Figure":
       ImportError: matplotlib is missing.
 
     Example:
+      >>> import numpy as np
       >>> from lenetjax.inspection import figures
       >>> figure = figures.filters(np.ones((3, 3, 1, 6)), title="conv1")
       >>> figure.axes[5].get_title()
@@ -74,6 +75,7 @@ def feature_maps(maps: ArrayLike, title: str = "Feature maps") -> "Figure":
       ImportError: matplotlib is missing.
 
     Example:
+      >>> import numpy as np
       >>> from lenetjax.inspection import figures
       >>> figure = figures.feature_maps(np.ones((30, 30, 6)), "relu1")
       >>> figure.get_suptitle()

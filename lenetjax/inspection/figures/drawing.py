@@ -1,6 +1,7 @@
 """What the pictures of `figures` are drawn with."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ INK = "#333333"
 
 MOST_TILES = 256  # more are too small to see, and take seconds to draw
 GAP, NAME, TITLE, SCALE, BAR = 0.1, 0.18, 0.36, 1.0, 0.9  # inches
+PILE_GAP = 0.04  # between what belongs together
 
 
 def blank(width: float, height: float, layout: str | None = "constrained") -> "Figure":
@@ -41,13 +43,17 @@ def grid(
     left: float = GAP,
     named: bool | Literal["first row"] = True,
     scale: bool = False,
+    stack: int = 1,
 ) -> tuple["Figure", list["Axes"]]:
     """Places n tiles for pictures of one shape, with room for names and a scale.
 
+    With `stack`, n piles of so many tiles, listed pile by pile from the top.
+
     The places are computed, in inches: a layout engine is slow with a hundred axes.
     """
-    if not 1 <= n <= MOST_TILES:
-        raise ValueError(f"a picture shows from 1 to {MOST_TILES} tiles, got {n}")
+    most = MOST_TILES // stack
+    if not 1 <= n <= most:
+        raise ValueError(f"a picture shows from 1 to {most} tiles, got {n}")
     if columns < 1:
         raise ValueError(f"columns must be at least 1, got {columns}")
     if not all(shape):
@@ -61,14 +67,16 @@ def grid(
     width = max(left + wide + right, 0.5 + 0.1 * len(title))
     left += (width - left - wide - right) / 2  # a long title widens the figure
     top = TITLE + NAME if named else TITLE
-    tall = rows * (tile_height + row_gap) - row_gap
+    pile = stack * (tile_height + PILE_GAP) - PILE_GAP
+    tall = rows * (pile + row_gap) - row_gap
     height = top + max(tall, BAR if scale else 0) + GAP
     figure = blank(width, height, layout=None)
     figure.suptitle(title, y=1 - 0.08 / height, va="top", fontsize=11)
     axes = []
-    for i in range(n):
+    for i, level in product(range(n), range(stack)):
         x = left + i % columns * (tile_width + GAP)
-        y = height - top - i // columns * (tile_height + row_gap) - tile_height
+        y = height - top - i // columns * (pile + row_gap)
+        y -= level * (tile_height + PILE_GAP) + tile_height
         place = (x / width, y / height, tile_width / width, tile_height / height)
         axes.append(figure.add_axes(place, xticks=[], yticks=[]))
         axes[-1].spines[:].set_color("#BBBBBB")
@@ -113,3 +121,17 @@ def rows(first_tiles: Sequence["Axes"], names: Sequence[str]) -> None:
     """Writes a name to the left of each row."""
     for tile, text in zip(first_tiles, names, strict=True):
         tile.set_ylabel(text, rotation=0, ha="right", va="center", size=8, color=INK)
+
+
+def notice(text: str) -> "Figure":
+    """A picture that says why there is nothing to see."""
+    figure = blank(max(3.0, 1.0 + 0.1 * len(text)), 1.0, layout=None)
+    figure.suptitle(text, y=0.5, va="center", fontsize=11)
+    return figure
+
+
+def percent(share: float) -> str:
+    """A share in whole percents: 0% and 100% are exact."""
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
