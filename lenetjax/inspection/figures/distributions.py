@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_ROWS = 100
+MOST_ROWS, MANY_ROWS = 100, 25
 BINS = 120
 TALLEST = 0.8  # of a row
 
@@ -46,7 +46,7 @@ def activations(
       >>> from lenetjax.inspection import figures
       >>> figure = figures.activations({"relu1": np.array([0.0, 0.0, 0.0, 4.0])})
       >>> [text.get_text() for text in figure.axes[0].texts]
-      ['mean', 'std', 'zeros', '1', '1.7', '75%']
+      ['mean', 'std', 'zeros', '1', '1.73', '75%']
     """
     return _rows(layers("values", values, MOST_ROWS), title, "activation")
 
@@ -118,7 +118,8 @@ def _rows(
     arrays: Mapping[str, Array], title: str, quantity: str, *, log: bool = False
 ) -> "Figure":
     """Draws a histogram for each array, one under the other, with their numbers."""
-    figure = drawing.blank(8.0, 1.2 + 0.34 * len(arrays))
+    longest = max(map(len, arrays))
+    figure = drawing.blank(7.2 + 0.07 * longest, 1.4 + 0.34 * len(arrays))
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots()
     nonzero = [array[array != 0] for array in arrays.values()]
@@ -136,12 +137,20 @@ def _rows(
             axes.text(
                 0.5, 0.3 - row, "all zero", transform=axes.get_yaxis_transform(),
                 color=drawing.ORANGE, weight="bold", size=8, ha="center", va="center",
+                backgroundcolor="white",
             )  # fmt: skip
     _name_rows(axes, arrays)
     _write_numbers(axes, arrays, MAGNITUDES if log else MOMENTS)
-    axes.set_xlim(edges[0], edges[-1])
+    axes.set_xmargin(0.02)
+    axes.update_datalim([(edges[0], 0), (edges[-1], 0)])
+    axes.autoscale_view(scaley=False)
     axes.set_ylim(0.9 - len(arrays), 1.0)
-    axes.set_xlabel(f"{quantity} (zeros left out; each row as high as its peak)")
+    mark = "median" if log else "mean"
+    axes.set_xlabel(
+        f"{quantity}\nblack: the {mark}; zeros left out; rows as high as their peaks"
+    )
+    if len(arrays) > MANY_ROWS:  # the axis below is far from the first of them
+        axes.tick_params(axis="x", top=True, labeltop=True)
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -149,14 +158,16 @@ def _rows(
 
 
 def _edges(values: Array, *, log: bool) -> Array:
-    """The edges of the bins that all rows share."""
+    """The edges of the bins that all rows share; zero is one, or else not in any."""
     if not len(values):
         return np.geomspace(0.1, 10, BINS + 1) if log else np.linspace(-1, 1, BINS + 1)
     low, high = float(values.min()), float(values.max())
     if log:
         low, high = (low, high) if low < high else (low / 10, high * 10)
         return np.geomspace(low, high, BINS + 1)
-    return np.linspace(min(low, 0.0), max(high, 0.0), BINS + 1)
+    low, high = min(low, 0.0), max(high, 0.0)
+    width = (high - low) / BINS
+    return width * np.arange(np.floor(low / width), np.ceil(high / width) + 1)
 
 
 def _histogram(
@@ -206,16 +217,16 @@ def _zeros(array: Array) -> str:
 def _median(array: Array) -> str:
     """The median of the magnitudes that are not zero."""
     magnitudes = np.abs(array[array != 0])
-    return f"{np.median(magnitudes):.2g}" if len(magnitudes) else "-"
+    return f"{np.median(magnitudes):.3g}" if len(magnitudes) else "-"
 
 
 MOMENTS: dict[str, Number] = {
-    "mean": lambda array: f"{array.mean():.2g}",
-    "std": lambda array: f"{array.std():.2g}",
+    "mean": lambda array: f"{array.mean():.3g}",
+    "std": lambda array: f"{array.std():.3g}",
     "zeros": _zeros,
 }
 MAGNITUDES: dict[str, Number] = {
     "median": _median,
-    "largest": lambda array: f"{np.abs(array).max():.2g}",
+    "largest": lambda array: f"{np.abs(array).max():.3g}",
     "zeros": _zeros,
 }

@@ -84,10 +84,20 @@ def grid(
 
 
 def fill(
-    figure: "Figure", axes: Sequence["Axes"], pictures: Array, *, of: str, signed: bool
+    figure: "Figure",
+    axes: Sequence["Axes"],
+    pictures: Array,
+    *,
+    of: str,
+    signed: bool,
+    rare: float = 0.0,
 ) -> None:
-    """Draws values on one scale, with its bar: from 0 up, or symmetric about 0."""
-    highest = float(np.abs(pictures).max()) or 1.0
+    """Draws values on one scale, with its bar: from 0 up, or symmetric about 0.
+
+    A share of them, the `rare` largest, is as dark as the end of the scale.
+    """
+    largest = float(np.abs(pictures).max())
+    highest = float(np.quantile(np.abs(pictures), 1 - rare)) or largest or 1.0
     lowest = -highest if signed else 0.0
     for tile, picture in zip(axes, pictures, strict=True):
         drawn = tile.imshow(
@@ -95,10 +105,13 @@ def fill(
         )
     width, height = figure.get_size_inches()
     right = max(tile.get_position().x1 for tile in axes) + 0.15 / width
-    top = axes[0].get_position().y1
+    top = max(tile.get_position().y1 for tile in figure.axes)
     tall = min(top - GAP / height, 2.5 / height)
+    beyond = "neither" if highest >= largest else "both" if signed else "max"
     bar = figure.colorbar(
-        drawn, cax=figure.add_axes((right, top - tall, 0.1 / width, tall))
+        drawn,
+        cax=figure.add_axes((right, top - tall, 0.1 / width, tall)),
+        extend=beyond,
     )
     bar.set_label(of, size=9)
     bar.ax.locator_params(nbins=4)

@@ -11,8 +11,10 @@ from lenetjax.inspection.figures.arguments import (
     one_for_each,
     pixels,
 )
+from lenetjax.inspection.figures.drawing import Array
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -27,9 +29,10 @@ def saliency(
 ) -> "Figure":
     """Draws images, and under each one its saliency map.
 
-    All maps are on one scale, from white at zero to dark blue; a map with values below
-    zero too makes it blue below and red above. The ink's outline is drawn over the map
-    of a gray image.
+    All maps are on one scale, from white at zero to dark blue; values below zero make
+    it blue below and red above. Few pixels are far above the others, so the hundredth
+    part that is largest is as dark as the end of the scale. The ink's outline is drawn
+    over the map of a gray image.
 
     Args:
       images: as in `images`, at most 128.
@@ -51,8 +54,11 @@ def saliency(
       >>> len(figure.axes)  # two images, two maps and a scale
       5
     """
-    scale = "|change of the score| / change of a pixel"
-    return _above_maps(images, maps, labels, predictions, columns, title, scale)
+    figure, lower, heat = _above_maps(images, maps, labels, predictions, columns, title)
+    of = "|d score / d pixel|"
+    signed = bool((heat < 0).any())
+    drawing.fill(figure, lower, heat, of=of, signed=signed, rare=0.01)
+    return figure
 
 
 def class_activation(
@@ -65,6 +71,8 @@ def class_activation(
     title: str = "Class activation: where the evidence lies",
 ) -> "Figure":
     """Draws images, and under each one its class-activation map.
+
+    All maps are on one scale, up to the largest value; else it is as in `saliency`.
 
     Args:
       images, labels, predictions, columns, title: as in `saliency`.
@@ -82,8 +90,10 @@ def class_activation(
       >>> figures.class_activation(np.ones((2, 8, 8, 1)), maps).get_suptitle()
       'Class activation: where the evidence lies'
     """
-    scale = "evidence for the class"
-    return _above_maps(images, maps, labels, predictions, columns, title, scale)
+    figure, lower, heat = _above_maps(images, maps, labels, predictions, columns, title)
+    of = "evidence for the class"
+    drawing.fill(figure, lower, heat, of=of, signed=bool((heat < 0).any()))
+    return figure
 
 
 def _above_maps(
@@ -93,8 +103,8 @@ def _above_maps(
     predictions: ArrayLike | None,
     columns: int,
     title: str,
-    scale: str,
-) -> "Figure":
+) -> tuple["Figure", list["Axes"], Array]:
+    """Draws images above empty tiles for their maps; returns these and the maps."""
     pictures, heat = pixels(images), finite("maps", maps)
     n, *size = pictures.shape[:3]
     if heat.shape != (n, *size):
@@ -115,7 +125,6 @@ def _above_maps(
         stack=2,
     )
     upper, lower = axes[::2], axes[1::2]
-    drawing.fill(figure, lower, heat, of=scale, signed=bool((heat < 0).any()))
     for i, (text, wrong) in enumerate(class_names(known, guessed, n)):
         upper[i].imshow(pictures[i], cmap="gray_r", vmin=0, vmax=1)
         drawing.name(upper[i], text, wrong=wrong)
@@ -123,4 +132,4 @@ def _above_maps(
             lower[i].contour(
                 pictures[i], [0.5], colors=drawing.INK, linewidths=0.6, alpha=0.6
             )
-    return figure
+    return figure, lower, heat

@@ -12,6 +12,7 @@ from lenetjax.inspection.figures.drawing import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WIDTH, HEIGHT, SIDE = 5.5, 4.6, 3.4  # inches
 LEVELS = 16
 WIDE = 100  # the largest loss over the least from which colours are logarithmic
 
@@ -56,15 +57,19 @@ def landscape(
             "losses must be (rows, columns), a row for each beta and a column for each "
             f"alpha, {(len(y), len(x))}; got {z.shape}"
         )
-    figure = drawing.blank(5.6, 4.8)
-    axes = figure.subplots()
+    figure = drawing.blank(WIDTH, HEIGHT, layout=None)
+    axes = figure.add_axes((0.9 / WIDTH, 0.6 / HEIGHT, SIDE / WIDTH, SIDE / HEIGHT))
+    scale = figure.add_axes((4.5 / WIDTH, 0.6 / HEIGHT, 0.15 / WIDTH, SIDE / HEIGHT))
     log = bool(z.min() > 0 and z.max() > WIDE * z.min())
-    levels = _levels(z, log=log)
-    filled = axes.contourf(
-        x, y, z, levels, cmap="Blues", norm="log" if log else "linear"
-    )
+    levels = _levels(float(z.min()), float(z.max()), log=log)
+    norm = "log" if log else "linear"
+    filled = axes.contourf(x, y, z, levels, cmap="Blues", norm=norm)
     axes.contour(x, y, z, levels, colors=drawing.INK, linewidths=0.4, alpha=0.5)
-    bar = figure.colorbar(filled, label="loss")
+    bar = figure.colorbar(filled, cax=scale, format="%.4g")
+    bar.set_ticks(levels[:: max(1, len(levels) // 8)].tolist())
+    bar.minorticks_off()
+    scale.set_title("loss", size=9)
+    scale.tick_params(labelsize=8)
     if np.any(x == 0) and np.any(y == 0):
         here = float(z[y == 0, x == 0][0])
         axes.plot(0, 0, "o", color=drawing.ORANGE, markeredgecolor="white")
@@ -72,10 +77,10 @@ def landscape(
             f"{here:.3g}", (0, 0), xytext=(6, 6), textcoords="offset points",
             color=drawing.ORANGE, weight="bold",
         )  # fmt: skip
-    axes.set_title(title, size=11)
-    axes.set_xlabel("alpha, along a random direction")
-    axes.set_ylabel("beta, along another one")
-    axes.set_aspect("equal")
+    figure.suptitle(title, y=1 - 0.08 / HEIGHT, va="top", fontsize=11)
+    axes.set_xlabel("alpha, along the first direction")
+    axes.set_ylabel("beta, along the second direction")
+    axes.locator_params(nbins=5)
     bar.outline.set_visible(False)
     return figure
 
@@ -89,8 +94,19 @@ def _steps(name: str, values: ArrayLike) -> Array:
     return steps
 
 
-def _levels(z: Array, *, log: bool) -> Array:
-    low, high = float(z.min()), float(z.max())
+def _levels(low: float, high: float, *, log: bool) -> Array:
+    """Where the colours change: some 16 round numbers, from below all to above all."""
+    from matplotlib.ticker import MaxNLocator
+
     if low == high:  # a plain, which is its own middle level
         low, high = low - 0.5, high + 0.5
-    return np.geomspace(low, high, LEVELS) if log else np.linspace(low, high, LEVELS)
+    if not log:
+        return np.asarray(MaxNLocator(LEVELS).tick_values(low, high))
+    first, last = np.floor(np.log10(low)), np.ceil(np.log10(high))
+    steps = (1, 2, 5) if last - first <= LEVELS / 3 else (1,)
+    levels = np.outer(10.0 ** np.arange(first, last + 1), steps).ravel()
+    below, above = (
+        np.searchsorted(levels, low, "right") - 1,
+        np.searchsorted(levels, high),
+    )
+    return levels[below : above + 1]
