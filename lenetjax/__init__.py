@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lenetjax.core import Layer, LayerError, layer, no_params
     from lenetjax.description import build, describe
     from lenetjax.fitting import Fit, fit
-    from lenetjax.inspection import summary
+    from lenetjax.inspection.summary import summary
     from lenetjax.keeping import NotFinite
     from lenetjax.layers.activations import prelu
     from lenetjax.layers.adaptive_pooling import (
@@ -115,6 +115,8 @@ if TYPE_CHECKING:
         remat,
         repeat,
         spectral_norm,
+        tapped,
+        taps,
         weight_norm,
     )
 
@@ -205,6 +207,8 @@ __all__ = [
     "spectral_norm",
     "stochastic_depth",
     "summary",
+    "tapped",
+    "taps",
     "testing",
     "train_state",
     "train_step",

@@ -14,8 +14,11 @@ class LayerError(ValueError):
     """A layer was built wrongly, or got an input, params or state that do not fit.
 
     `path` names the layer inside the net ("block/conv1"); it is None on an error that
-    has not left its layer yet.
+    has not left its layer yet. `planned` has the `Plan` of each layer before it, where
+    shapes do not fit.
     """
+
+    planned: tuple[Any, ...] = ()
 
     def __init__(self, message: str, path: str | None = None) -> None:
         super().__init__(message)

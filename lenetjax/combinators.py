@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import get_opaque_trace_state
 
+from lenetjax import inner_outputs
 from lenetjax.core import (
     Call,
     Layer,
@@ -247,11 +248,13 @@ def _combine(
     def plan(x: PyTree, call: Call) -> Plan:
         plans: list[Plan] = []
         by_name: dict[str, Plan] = {}
+        calls = dict.fromkeys(children, 0)
 
         def plan_child(outside: Any, name: str, x: PyTree) -> PyTree:
             spec = jax.tree.map(spec_of, x)
             _refuse_lost_state(name, children[name], outside)
-            child = children[name].plan_call(spec, call.child(name))
+            here = call.child(_call_name(name, calls))
+            child = children[name].plan_call(spec, here)
             first = by_name.setdefault(name, child)
             if shapes_text(first.params) != shapes_text(child.params):
                 raise LayerError(
@@ -266,10 +269,14 @@ def _combine(
             outside = get_opaque_trace_state()
             return forward(Net(functools.partial(plan_child, outside), children), x)
 
-        with call.inside(self, x, None):
-            y = jax.eval_shape(trace, x)
-            if idle := [name for name in children if name not in by_name]:
-                raise LayerError(f"forward never calls {', '.join(idle)}")
+        try:
+            with call.inside(self, x, None):
+                y = jax.eval_shape(trace, x)
+                if idle := [name for name in children if name not in by_name]:
+                    raise LayerError(f"forward never calls {', '.join(idle)}")
+        except LayerError as error:
+            error.planned = (*plans, *error.planned)
+            raise
 
         def init(key: jax.Array) -> tuple[Params, State]:
             made = {
@@ -285,22 +292,33 @@ def _combine(
     def run(
         params: Params, state: State, x: PyTree, call: Call
     ) -> tuple[PyTree, State]:
-        new_state = dict(state)
+        new_state, added = inner_outputs.split(state)
         calls = dict.fromkeys(children, 0)
+        outputs: inner_outputs.Outputs = {}
 
-        def run_child(name: str, x: PyTree) -> PyTree:
-            here = call.child(name, calls[name])
-            calls[name] += 1
-            y, child_state = children[name].run_call(
-                params.get(name, {}), new_state.get(name, {}), x, here
-            )
+        def run_child(outside: Any, name: str, x: PyTree) -> PyTree:
+            child, call_name = children[name], _call_name(name, calls)
+            here = call.child(call_name)
+            own_params, own_state = params.get(name, {}), new_state.get(name, {})
+            if call.taps and inner_outputs.has_places(child):
+                own_state = inner_outputs.joined(
+                    own_state, inner_outputs.below(added, call_name)
+                )
+            y, child_state = child.run_call(own_params, own_state, x, here)
+            child_state, inside = inner_outputs.split(child_state)
+            outputs.update(inner_outputs.above(inside, call_name))
+            if inner_outputs.is_wanted(here):
+                y = outputs[call_name] = inner_outputs.moved(call_name, y, added)
+            if inside or call_name in outputs:
+                _refuse_lost("is tapped", "output", name, outside)
             if child_state:
                 new_state[name] = child_state
             return y
 
         with call.inside(self, x, params):
-            y = forward(Net(run_child, children), x)
-        return y, new_state
+            outside = get_opaque_trace_state()
+            y = forward(Net(functools.partial(run_child, outside), children), x)
+        return y, inner_outputs.joined(new_state, outputs) if call.taps else new_state
 
     self = Layer(kind, {}, children, frozenset(), f"{kind}(...)", plan, run)
     return self
@@ -337,11 +355,22 @@ def _check_names(kind: str, children: Mapping[str, Layer]) -> None:
             )
 
 
+def _call_name(name: str, calls: dict[str, int]) -> str:
+    """What a child's call is called: "fc", then "fc#1", "fc#2", ..."""
+    earlier = calls[name]
+    calls[name] += 1
+    return f"{name}#{earlier}" if earlier else name
+
+
 def _refuse_lost_state(name: str, child: Layer, outside: Any) -> None:
-    stateful = any("state" in layer.needs for _, layer in child.walk())
-    if stateful and get_opaque_trace_state() != outside:
+    if any("state" in layer.needs for _, layer in child.walk()):
+        _refuse_lost("has state", "new state", name, outside)
+
+
+def _refuse_lost(why: str, what: str, name: str, outside: Any) -> None:
+    if get_opaque_trace_state() != outside:
         raise LayerError(
-            f"{name!r} has state and is called inside a jax transform (scan, vmap, "
-            "jit, ...) within forward, where its new state would be lost; "
+            f"{name!r} {why} and is called inside a jax transform (scan, vmap, "
+            f"jit, ...) within forward, where its {what} would be lost; "
             "call it outside the transform"
         )

@@ -15,6 +15,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
+from lenetjax import listing
 from lenetjax.checks import LayerError as LayerError
 from lenetjax.checks import (
     check_key,
@@ -48,23 +49,23 @@ class Call:
     key: jax.Array | None = None
     train: bool = False
     shapes: list[str] = field(default_factory=list)  # what each layer made so far
+    taps: frozenset[str] = frozenset()  # the layers whose outputs are wanted
 
-    def child(self, name: str, earlier_calls: int = 0) -> "Call":
-        """The same call, one layer further in; a repeated call has a key of its own."""
+    def child(self, name: str) -> "Call":
+        """The same call, one layer further in; a child has a key of its own."""
         path = f"{self.path}/{name}" if self.path else name
-        if self.key is None:
-            return replace(self, path=path)
-        call_name = f"{name}#{earlier_calls}" if earlier_calls else name
-        return replace(self, path=path, key=child_key(self.key, call_name))
+        key = None if self.key is None else child_key(self.key, name)
+        return replace(self, path=path, key=key)
 
     @contextlib.contextmanager
     def inside(
         self, layer: "Layer", x: PyTree, params: Params | None
     ) -> Iterator[None]:
-        """Names the layer in profiles, and in any error raised inside it."""
-        scope = jax.named_scope(self.path.rpartition("/")[2])
+        """Names the layer in profiles and graphs, and in any error raised inside it."""
+        name = self.path.rpartition("/")[2]
+        scope = name if layer.children else f"{name}/{layer.text}"
         try:
-            with scope if self.path else contextlib.nullcontext():
+            with jax.named_scope(scope) if scope else contextlib.nullcontext():
                 yield
         except Exception as error:
             if isinstance(error, LayerError) and error.path is not None:
@@ -262,14 +263,10 @@ class Layer:
         return iter((self.init, self.apply))
 
     def __repr__(self) -> str:
-        if not self.children:
-            return self.text
-        lines = [
-            f"({name}): {child!r}" if name else repr(child)
-            for name, child in self.children.items()
-        ]
-        inside = "\n".join(lines).replace("\n", "\n  ")
-        return f"{self.text.removesuffix('...)').rstrip()}\n  {inside}\n)"
+        return listing.text(self)
+
+    def _repr_html_(self) -> str:
+        return listing.html(self)
 
 
 def layer(

@@ -45,7 +45,8 @@ COMBINATORS: dict[str, Callable[..., Layer]] = {
 WRAPPERS: dict[str, Callable[..., Layer]] = {
     name: getattr(wrappers, name)
     for name in (
-        "ensemble", "mixed_precision", "remat", "repeat", "spectral_norm", "weight_norm"
+        "ensemble", "mixed_precision", "remat", "repeat", "spectral_norm", "tapped",
+        "weight_norm",
     )
 }  # fmt: skip
 LAYERS: dict[str, Callable[..., Layer]] = {

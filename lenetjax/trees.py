@@ -1,7 +1,7 @@
 """Params by name: counting them, choosing some of them, and listing them flat."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -38,18 +38,7 @@ def mask(params: Mapping[str, Any], *patterns: str) -> Tree:
       {'conv1': {'weight': True, 'bias': False}}
     """
     check_tree("params", params)
-    paths = list(shapes_by_path(params))
-    chosen: set[str] = set()
-    for pattern in patterns:
-        wanted = re.compile(_regex(pattern))
-        found = [path for path in paths if wanted.fullmatch(path)]
-        if not found:
-            raise LayerError(
-                f"no params match {pattern!r}; there are: {', '.join(paths) or 'none'}"
-            )
-        chosen.update(found)
-
-    return _marked(params, chosen)
+    return _marked(params, matching("params", list(shapes_by_path(params)), patterns))
 
 
 def count(params: Mapping[str, Any], *patterns: str) -> int:
@@ -73,6 +62,26 @@ def count(params: Mapping[str, Any], *patterns: str) -> int:
         lambda array, wanted: array.size if wanted else 0, dict(params), chosen
     )
     return sum(jax.tree.leaves(sizes))
+
+
+def matching(
+    what: str, paths: Collection[str], patterns: Collection[str]
+) -> frozenset[str]:
+    """The paths that match one of some patterns, which mean what they do in `mask`.
+
+    Raises:
+      LayerError: a pattern matches nothing.
+    """
+    chosen: set[str] = set()
+    for pattern in patterns:
+        wanted = re.compile(_regex(pattern))
+        found = [path for path in paths if wanted.fullmatch(path)]
+        if not found:
+            raise LayerError(
+                f"no {what} match {pattern!r}; there are: {', '.join(paths) or 'none'}"
+            )
+        chosen.update(found)
+    return frozenset(chosen)
 
 
 def flat(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +139,7 @@ def unflat(params: Mapping[str, Any]) -> Tree:
     return nested
 
 
-def _marked(params: Mapping[str, Any], chosen: set[str], path: str = "") -> Tree:
+def _marked(params: Mapping[str, Any], chosen: Collection[str], path: str = "") -> Tree:
     return {
         name: _marked(entry, chosen, f"{path}{name}/")
         if isinstance(entry, Mapping)

@@ -14,15 +14,17 @@ from catalogue.losses import LOSSES
 import lenetjax as nn
 
 PACKAGE = Path(nn.__file__).parent
-BASE = {"specs", "checks", "signatures", "core"}
+BASE = {"specs", "checks", "signatures", "listing", "core"}
 MAY_IMPORT = {
     "specs": set(),
     "checks": {"specs"},
     "signatures": {"checks"},
-    "core": {"specs", "checks", "signatures"},
+    "listing": set(),
+    "core": {"specs", "checks", "signatures", "listing"},
     "cache": {"core"},
-    "combinators": BASE,
-    "wrappers": BASE | {"cache", "functional"},
+    "inner_outputs": BASE,
+    "combinators": BASE | {"inner_outputs"},
+    "wrappers": BASE | {"cache", "functional", "inner_outputs", "trees"},
     "trees": {"specs", "checks"},
     "testing": {"specs", "core"},
     "functional": BASE,

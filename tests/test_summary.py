@@ -1,5 +1,8 @@
 """The table of a net, against counts by hand."""
 
+import html
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -69,7 +72,88 @@ def test_state_is_counted_apart():
     assert (table.total("params"), table.total("state")) == (10, 10)
 
 
-def test_a_net_that_does_not_fit_says_where():
-    """The error has the path of the layer that fails."""
-    with pytest.raises(nn.LayerError, match=r"'conv2'.*3x3 is larger"):
-        nn.summary(nn.models.lenet(), jnp.ones((1, 6, 6, 1)))
+def test_bytes_are_those_of_the_outputs():
+    """Four for each float32, and two for each half."""
+    net = nn.serial(
+        fc=nn.linear(3), half=nn.mixed_precision(nn.linear(5), output="bfloat16")
+    )
+
+    table = nn.summary(net, jnp.ones((2, 7)))
+
+    assert [row.bytes for row in table.rows] == [2 * 3 * 4, 2 * 5 * 2]
+
+
+def test_products_of_a_forward_function_have_a_row():
+    """What `compose` computes itself is counted, once, below its layers."""
+
+    def forward(net, x):
+        y = net.fc(x)
+        return y @ y.T
+
+    net = nn.serial(first=nn.linear(3), own=nn.compose(forward, fc=nn.linear(3)))
+
+    table = nn.summary(net, jnp.ones((4, 3)))
+
+    flops = {(row.path, row.layer): row.flops for row in table.rows}
+    assert flops[("own", "its own products")] == 2 * 4 * 4 * 3
+    assert table.total("flops") == 2 * (4 * 3 * 3) * 2 + 2 * 4 * 4 * 3
+
+
+def test_copies_of_a_layer_are_counted_all():
+    """A net inside of `repeat` has one row for all copies of each layer."""
+    net = nn.repeat(3, nn.serial(fc=nn.linear(4), norm=nn.batch_norm()))
+
+    table = nn.summary(net, jnp.ones((2, 4)))
+
+    assert [row.params for row in table.rows] == [3 * (4 * 4 + 4), 3 * 8]
+    assert table.total("state") == 3 * 8
+    assert table.total("flops") == 3 * 2 * 2 * 4 * 4
+
+
+MISFITS = {
+    "in a serial": (nn.models.lenet(), (1, 6, 6, 1), ["conv1", "relu1", "pool1"]),
+    "further in": (
+        nn.serial(a=jnp.tanh, b=nn.serial(c=nn.linear(2), d=nn.conv2d(3, 3))),
+        (4, 5),
+        ["a", "b/c"],
+    ),
+    "at once": (nn.conv2d(3, 3), (4, 5), []),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_net_that_does_not_fit_says_where(name):
+    """The rows go up to the layer at fault, whose error stands below."""
+    net, shape, fitting = MISFITS[name]
+    x = jnp.ones(shape)
+    with pytest.raises(nn.LayerError) as error:
+        net.plan(x)
+
+    table = nn.summary(net, x)
+
+    assert [row.path for row in table.rows] == fitting
+    assert str(table).endswith(f"-\n{error.value}")
+    assert html.escape(str(error.value)) in table._repr_html_()
+    with pytest.raises(nn.LayerError, match=r"expected|larger"):
+        table.total("params")
+
+
+def test_html_has_the_same_cells():
+    """A notebook shows what `print` does, with names escaped."""
+    net = nn.serial(**{"a<b": nn.linear(2)}, act=jax.nn.relu)
+    table = nn.summary(net, jnp.ones((1, 3)))
+
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t", table._repr_html_())
+
+    assert cells == [html.escape(cell) for line in table.table() for cell in line]
+    assert "a&lt;b" in table._repr_html_() + net._repr_html_()
+
+
+def test_a_net_in_a_notebook_has_the_lines_of_its_text():
+    """Nested lists with the same names and settings, in the same order."""
+    net = nn.models.resnet20()
+    lines = re.sub(r"\n *", "", re.sub(r"\((\w+)\): ", r"\1: ", repr(net)))
+
+    shown = html.unescape(re.sub(r"<[^>]+>", "", net._repr_html_()))
+
+    assert shown == lines

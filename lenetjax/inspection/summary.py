@@ -3,20 +3,24 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Any, NamedTuple
 
 import jax
 
-from lenetjax.core import Layer, Plan, PyTree
-from lenetjax.specs import shapes_text
+from lenetjax.core import Layer, LayerError, Plan, PyTree
+from lenetjax.specs import shapes_text, spec_of
+
+TEXTS = 3  # columns of words, before those of numbers
 
 
 class Row(NamedTuple):
     """One layer of a summary.
 
     `flops` counts the multiplications and additions in products of matrices and in
-    convolutions, two for each multiply-add, for the whole batch. `shared` is true for
-    the second and later calls of one layer, whose params are counted once.
+    convolutions, two for each multiply-add, for the whole batch; `bytes` are those of
+    the output. `shared` is true for the second and later calls of one layer, whose
+    params are counted once.
     """
 
     path: str
@@ -25,101 +29,148 @@ class Row(NamedTuple):
     params: int
     state: int
     flops: int
-    shared: bool
+    bytes: int
+    shared: bool = False
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The rows of a net's summary; `print` shows them as a table."""
+    """A net's summary; `print` shows it as a table, a notebook as HTML.
+
+    Attributes:
+      input: the shape and dtype of the net's input.
+      rows: a `Row` for each layer, in the order of the calls.
+      error: why the net does not take this input; the rows end before the layer at
+        fault then.
+    """
 
     input: str
     rows: tuple[Row, ...]
+    error: LayerError | None = None
 
     def total(self, column: str) -> int:
-        """Sums "params", "state" or "flops", with shared params counted once."""
+        """Sums "params", "state", "flops" or "bytes", with shared params counted once.
+
+        Raises:
+          LayerError: the net does not take this input.
+        """
+        if self.error is not None:
+            raise self.error
+        once = column in ("params", "state")
         return sum(
-            getattr(row, column)
-            for row in self.rows
-            if column == "flops" or not row.shared
+            getattr(row, column) for row in self.rows if not (once and row.shared)
         )
 
-    def __str__(self) -> str:
-        titles = ("path", "layer", "output", "params", "FLOPs")
+    def table(self) -> list[tuple[str, ...]]:
+        """What `print` shows, cell by cell: titles, input, layers and totals."""
+        columns = ["params", "flops", "bytes"]
+        if any(row.state for row in self.rows):
+            columns.insert(1, "state")
+        titles = (
+            "path",
+            "layer",
+            "output",
+            *("FLOPs" if c == "flops" else c for c in columns),
+        )
         body = [
-            (
-                row.path,
-                row.layer,
-                row.output,
-                "shared" if row.shared else f"{row.params:,}",
-                f"{row.flops:,}",
-            )
+            (row.path, row.layer, row.output, *(_cell(row, c) for c in columns))
             for row in self.rows
         ]
-        totals = (
-            "total",
-            "",
-            "",
-            f"{self.total('params'):,}",
-            f"{self.total('flops'):,}",
-        )
-        lines = [titles, ("input", "", self.input, "", ""), *body, totals]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
-        text = ["  ".join(_cells(line, widths)).rstrip() for line in lines]
+        first = ("input", "", self.input, *("" for _ in columns))
+        if self.error is not None:
+            return [titles, first, *body]
+        totals = (f"{self.total(column):,}" for column in columns)
+        return [titles, first, *body, ("total", "", "", *totals)]
+
+    def __str__(self) -> str:
+        lines = self.table()
+        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+        text = ["  ".join(_padded(line, widths)).rstrip() for line in lines]
         rule = "-" * max(map(len, text))
+        if self.error is not None:
+            return "\n".join([text[0], rule, *text[1:], rule, str(self.error)])
         return "\n".join([text[0], rule, *text[1:-1], rule, text[-1]])
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        titles, *lines = self.table()
+        rows = [_html_row("th", titles), *(_html_row("td", line) for line in lines)]
+        table = f"<table>{''.join(rows)}</table>"
+        if self.error is None:
+            return table
+        return f"{table}<pre>{escape(str(self.error))}</pre>"
+
 
 def summary(net: Layer, x: PyTree) -> Summary:
-    """Lists a net's layers with their output shapes, params and FLOPs.
+    """Lists a net's layers with their output shapes, params, state, FLOPs and bytes.
 
-    Nothing is computed and no params are needed: all comes from shapes.
+    Nothing is computed and no params are needed: all comes from shapes. Where shapes do
+    not fit, the rows go up to the layer at fault, and what it says stands below them.
 
     Args:
       net: any layer.
       x: an example input, or its `jax.ShapeDtypeStruct`.
 
     Returns:
-      A `Summary`, in the order of the calls.
-
-    Raises:
-      LayerError: x does not fit the net.
+      A `Summary`, in the order of the calls. Products in the forward function of a
+      `compose` have a row of their own.
 
     Example:
       >>> import jax.numpy as jnp, lenetjax as nn
       >>> print(nn.summary(nn.serial(fc=nn.linear(2)), jnp.zeros((1, 3))))
-      path   layer      output        params  FLOPs
-      ---------------------------------------------
+      path   layer      output        params  FLOPs  bytes
+      ----------------------------------------------------
       input             float32[1,3]
-      fc     linear(2)  float32[1,2]       8     12
-      ---------------------------------------------
-      total                                8     12
+      fc     linear(2)  float32[1,2]       8     12      8
+      ----------------------------------------------------
+      total                                8     12      8
     """
-    plan = net.plan(x)
-    seen: set[str] = set()
-    rows = []
-    for leaf, copies in _leaves(plan):
-        shared = leaf.path in seen
-        seen.add(leaf.path)
-        text = leaf.layer.text if copies == 1 else f"{copies} x {leaf.layer.text}"
-        counts = (_count(leaf.params), _count(leaf.state), _flops(leaf))
-        params, state, flops = (copies * count for count in counts)
-        output = shapes_text(leaf.y)
-        rows.append(Row(leaf.path, text, output, params, state, flops, shared))
-    return Summary(shapes_text(plan.x), tuple(rows))
+    try:
+        plan = net.plan(x)
+    except LayerError as error:
+        rows = [row for plan in error.planned for row in _rows(plan)]
+        given = shapes_text(jax.tree.map(spec_of, x))
+        return Summary(given, tuple(rows), error)
+    return Summary(shapes_text(plan.x), tuple(_rows(plan)))
 
 
-def _leaves(plan: Plan, copies: int = 1) -> Iterator[tuple[Plan, int]]:
+def _rows(plan: Plan, copies: int = 1) -> Iterator[Row]:
     """The layers that have no others inside, and how many copies there are of each."""
     if not plan.children:
-        yield plan, copies
+        yield _row(plan, copies)
     for child in plan.children:
-        yield from _leaves(child, copies * plan.copies)
+        yield from _rows(child, copies * plan.copies)
+    if plan.layer.kind == "compose" and (own := _flops(plan) - _flops_inside(plan)):
+        path, output = plan.path or "forward", shapes_text(plan.y)
+        yield Row(path, "its own products", output, 0, 0, copies * own, 0)
+
+
+def _row(plan: Plan, copies: int) -> Row:
+    text = plan.layer.text
+    return Row(
+        plan.path,
+        text if copies == 1 else f"{copies} x {text}",
+        shapes_text(plan.y),
+        params=copies * _count(plan.params),
+        state=copies * _count(plan.state),
+        flops=copies * _flops(plan),
+        bytes=copies * _bytes(plan.y),
+        shared="#" in plan.path,
+    )
 
 
 def _count(specs: dict[str, Any]) -> int:
     return sum(math.prod(spec.shape) for spec in jax.tree.leaves(specs))
+
+
+def _bytes(specs: PyTree) -> int:
+    return sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(specs))
+
+
+def _flops_inside(plan: Plan) -> int:
+    """Those of the layers inside, copies included."""
+    return plan.copies * sum(_flops(child) for child in plan.children)
 
 
 def _flops(plan: Plan) -> int:
@@ -155,6 +206,20 @@ def _flops_of(jaxpr: Any) -> int:
     return total
 
 
-def _cells(line: tuple[str, ...], widths: list[int]) -> Iterator[str]:
+def _cell(row: Row, column: str) -> str:
+    shared = row.shared and column in ("params", "state")
+    return "shared" if shared else f"{getattr(row, column):,}"
+
+
+def _padded(line: tuple[str, ...], widths: list[int]) -> Iterator[str]:
     for i, (cell, width) in enumerate(zip(line, widths, strict=True)):
-        yield cell.ljust(width) if i < 3 else cell.rjust(width)
+        yield cell.ljust(width) if i < TEXTS else cell.rjust(width)
+
+
+def _html_row(tag: str, line: tuple[str, ...]) -> str:
+    cells = (
+        f'<{tag} style="text-align:{"left" if i < TEXTS else "right"}">'
+        f"{escape(cell)}</{tag}>"
+        for i, cell in enumerate(line)
+    )
+    return f"<tr>{''.join(cells)}</tr>"

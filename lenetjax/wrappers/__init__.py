@@ -3,6 +3,7 @@
 from lenetjax.wrappers.copies import ensemble, repeat
 from lenetjax.wrappers.memory import remat
 from lenetjax.wrappers.precision import mixed_precision
+from lenetjax.wrappers.tapping import tapped, taps
 from lenetjax.wrappers.weights import spectral_norm, weight_norm
 
 __all__ = [
@@ -11,5 +12,7 @@ __all__ = [
     "remat",
     "repeat",
     "spectral_norm",
+    "tapped",
+    "taps",
     "weight_norm",
 ]

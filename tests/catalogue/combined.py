@@ -68,6 +68,13 @@ CASES = [
         (2, 3, 4, 2),
         drawn=True,
     ),
+    Case(
+        "tapped",
+        nn.tapped(nn.serial(all=all_kinds(), twice=nn.repeat(2, nn.linear(3))), "**"),
+        (4, 3),
+        batched=False,
+        **ALL_KINDS,
+    ),
     # No gradient flows through the power iteration.
     Case(
         "spectral_norm",
