@@ -1,4 +1,4 @@
-"""The command line: train a LeNet, test it, read digits with it, list its layers."""
+"""The command line: train a LeNet, test it, read digits with it, look into it."""
 
 import argparse
 import os
@@ -134,6 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
 
+    figures = commands.add_parser("figures", help="draw all pictures of a trained net")
+    figures.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    figures.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: figures in RUN_DIR"
+    )
+    figures.add_argument("--data-dir", **_DATA_DIR)
+
     summary = commands.add_parser("summary", help="list a net's layers")
     summary.add_argument("--model", choices=MODELS, default="lenet")
 
@@ -142,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("path", type=Path, metavar="RUN_DIR|FILE")
 
-    for command in (train, evaluate, predict, summary, check):
+    for command in (train, evaluate, predict, figures, summary, check):
         command.add_argument(
             "--platform",
             choices=PLATFORMS,

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "user_cache": set(),
     "data": {"user_cache"},
     "checkpoint": {"specs", "trees"},
-    "inspection": BASE | {"functional", "losses", "trees"},
+    "inspection": BASE | {"functional", "losses", "trees", "wrappers"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},
     "interruption": set(),
@@ -53,9 +53,11 @@ MAY_IMPORT = {
     | {"locks", "loop", "losses", "progress", "training"},
     "runs": BASE | {"checkpoint", "description", "keeping", "locks"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
+    "gallery": BASE
+    | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
-    | {"checking", "data", "fitting", "inspection", "losses", "models", "runs"}
-    | {"training"},
+    | {"checking", "data", "fitting", "gallery", "inspection", "losses", "models"}
+    | {"runs", "training"},
     "cli": {"commands", "user_cache"},
     "__main__": {"cli"},
 }  # fmt: skip

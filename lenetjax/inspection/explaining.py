@@ -13,8 +13,11 @@ from lenetjax.specs import shapes_text
 
 def check_question(
     who: str, net: Layer, images: jax.Array, classes: jax.Array | None
-) -> None:
+) -> int:
     """Refuses images, a net or classes that no such map can be made of.
+
+    Returns:
+      How many classes there are.
 
     Raises:
       LayerError: images are no floating (n, height, width, channels), the net makes no
@@ -32,14 +35,19 @@ def check_question(
         )
     if classes is not None:
         check_labels(classes, logits)
+    return shape[1]
 
 
 def score(logits: jax.Array, label: Any) -> jax.Array:
-    """One image's logit (1, classes) of a class, or of the predicted one if None.
-
-    A class that is none, which under `jax.jit` nothing has refused, makes NaN.
-    """
+    """One image's logit (1, classes) of a class, or of the predicted one if None."""
     label = logits[0].argmax() if label is None else label
     chosen = jax.nn.one_hot(label, logits.shape[-1], dtype=bool)
-    known = jnp.where(chosen.any(), 1, jnp.nan).astype(logits.dtype)
-    return jnp.where(chosen, logits[0], 0).sum() * known
+    return jnp.where(chosen, logits[0], 0).sum()
+
+
+def spoil_unknown(maps: jax.Array, labels: jax.Array | None, classes: int) -> jax.Array:
+    """Makes the maps NaN of classes that are none, where nothing could refuse them."""
+    if labels is None:
+        return maps
+    known = (labels >= 0) & (labels < classes)
+    return jnp.where(known[:, None, None], maps, jnp.nan)

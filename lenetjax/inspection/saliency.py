@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from lenetjax.core import Layer, Params, State
-from lenetjax.inspection.explaining import check_question, score
+from lenetjax.inspection.explaining import check_question, score, spoil_unknown
 
 
 def saliency_maps(
@@ -51,7 +51,7 @@ def saliency_maps(
     """
     images = jnp.asarray(images)
     labels = None if classes is None else jnp.asarray(classes)
-    check_question("saliency_maps", net, images, labels)
+    n_classes = check_question("saliency_maps", net, images, labels)
 
     def class_score(image: jax.Array, label: Any, params: Params) -> jax.Array:
         return score(net.apply(params, image[None], state=state), label)
@@ -62,5 +62,4 @@ def saliency_maps(
         gradients = jax.vmap(jax.grad(class_score), by_image)(images, labels, params)
         return jnp.abs(gradients).max(-1)
 
-    found: jax.Array = maps(params, images, labels)
-    return found
+    return spoil_unknown(maps(params, images, labels), labels, n_classes)

@@ -74,8 +74,9 @@ def landscape(
         here = float(z[y == 0, x == 0][0])
         axes.plot(0, 0, "o", color=drawing.ORANGE, markeredgecolor="white")
         axes.annotate(
-            f"{here:.3g}", (0, 0), xytext=(6, 6), textcoords="offset points",
-            color=drawing.ORANGE, weight="bold",
+            f"{here:.3g}", (0, 0), xytext=(8, 8), textcoords="offset points",
+            color=drawing.ORANGE, weight="bold", size=9,
+            bbox={"boxstyle": "round,pad=0.2", "color": "white", "alpha": 0.8},
         )  # fmt: skip
     figure.suptitle(title, y=1 - 0.08 / HEIGHT, va="top", fontsize=11)
     axes.set_xlabel("alpha, along the first direction")
