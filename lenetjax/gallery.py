@@ -53,43 +53,46 @@ def pictures(
         figures.confusion_matrix(test.labels, logits.argmax(-1), logits.shape[-1]),
     )
     yield "mistakes", figures.mistakes(test.images, test.labels, logits)
-    yield from _of_convolutions(run, test.images, test.labels)
-    yield from _distributions(run, data)
-    yield from _explanations(run, test.images, test.labels, logits.argmax(-1))
+    outputs = _outputs(run, test.images[:BATCH])
+    yield from _of_convolutions(run, outputs, test.labels[0])
+    yield from _distributions(run, outputs, data)
+    last = _last_maps(run, outputs)
+    yield from _explanations(run, last, test.images, test.labels, logits.argmax(-1))
     yield "landscape", _landscape(run, data.train.images, data.train.labels)
 
 
-def _of_convolutions(run: TrainedRun, images: Any, labels: Any) -> Pictures:
-    """The filters of the first convolution, and what each makes of one image."""
+def _outputs(run: TrainedRun, images: Any) -> dict[str, Any]:
+    """The outputs of the layers that have none inside, by path, in their order."""
+    leaves = [path for path, layer in run.net.walk() if path and not layer.children]
+    look = jax.jit(taps(run.net, *leaves))
+    _, seen = look(run.params, images, state=run.state)
+    return {path: seen[path] for path in leaves}  # jit sorts them by name
+
+
+def _of_convolutions(
+    run: TrainedRun, outputs: Mapping[str, Any], label: Any
+) -> Pictures:
+    """The first convolution's filters, and what each convolution makes of one image."""
     paths = _convolutions(run)
     if not paths:
         return
     weight = flat(run.params)[f"{paths[0].replace('/', '.')}.weight"]
     few = weight[..., : MOST_TILES // weight.shape[-2]]
     yield "filters", figures.filters(few, title=f"Filters of {paths[0]}")
-    _, seen = taps(run.net, *paths)(run.params, images[:1], state=run.state)
-    for path, output in seen.items():
-        title = f"{path}: feature maps of a {labels[0]}"
-        yield (
-            f"feature_maps_{path.replace('/', '.')}",
-            figures.feature_maps(output[0, ..., :MOST_TILES], title),
-        )
+    for path in paths:
+        maps = outputs[path][0, ..., :MOST_TILES]
+        picture = figures.feature_maps(maps, f"{path}: feature maps of a {label}")
+        yield f"feature_maps_{path.replace('/', '.')}", picture
 
 
-def _distributions(run: TrainedRun, data: Dataset) -> Pictures:
+def _distributions(
+    run: TrainedRun, outputs: Mapping[str, Any], data: Dataset
+) -> Pictures:
     """Activations on test images; weights; gradients as in a step of training."""
-    leaves = _leaves(run)
-    _, seen = jax.jit(taps(run.net, *leaves[:MOST_ROWS]))(
-        run.params, data.test.images[:BATCH], state=run.state
-    )
     shown = min(BATCH, len(data.test.labels))
-    yield (
-        "activations",
-        figures.activations(
-            {path: seen[path] for path in leaves if path in seen},
-            title=f"Activations by layer, of {shown} test images",
-        ),
-    )
+    title = f"Activations by layer, of {shown} test images"
+    few = dict(list(outputs.items())[:MOST_ROWS])
+    yield "activations", figures.activations(few, title=title)
     params = _in_order(run, run.params)
     yield "weights", figures.weights(params, title="Weights by array, after training")
     images, labels = data.train.images[:BATCH], jnp.asarray(data.train.labels[:BATCH])
@@ -106,7 +109,7 @@ def _distributions(run: TrainedRun, data: Dataset) -> Pictures:
 
 
 def _explanations(
-    run: TrainedRun, images: Any, labels: Any, predictions: Any
+    run: TrainedRun, last: str | None, images: Any, labels: Any, predictions: Any
 ) -> Pictures:
     """What decided about one image of each class."""
     firsts = np.unique(labels, return_index=True)[1][:10]
@@ -115,8 +118,7 @@ def _explanations(
     maps = saliency_maps(run.net, run.params, images, state=run.state)
     title = "Saliency: how much each pixel moves the score of the predicted class"
     yield "saliency", figures.saliency(images, maps, *known, columns=5, title=title)
-    if _convolutions(run):
-        last = _last_maps(run, images)
+    if last:
         maps = class_activation_maps(run.net, run.params, images, last, state=run.state)
         title = f"Where {last} finds evidence for the predicted class"
         yield (
@@ -125,18 +127,15 @@ def _explanations(
         )
 
 
-def _last_maps(run: TrainedRun, images: Any) -> str:
-    """The last layer whose output is as large as the last convolution's.
+def _last_maps(run: TrainedRun, outputs: Mapping[str, Any]) -> str | None:
+    """The last layer whose output is as large as the last convolution's, if any is.
 
     That is the activation behind it, in a ResNet the one behind the addition.
     """
-
-    def outputs(params: Params, images: Any) -> Any:
-        return taps(run.net, *_leaves(run))(params, images, state=run.state)[1]
-
-    seen = jax.eval_shape(outputs, run.params, images[:1])
-    size = seen[_convolutions(run)[-1]].shape[:3]
-    return [p for p in _leaves(run) if p in seen and seen[p].shape[:3] == size][-1]
+    if not (paths := _convolutions(run)):
+        return None
+    size = outputs[paths[-1]].shape[:3]
+    return [path for path, y in outputs.items() if y.shape[:3] == size][-1]
 
 
 def _landscape(run: TrainedRun, images: Any, labels: Any) -> "Figure":
@@ -158,11 +157,6 @@ def _landscape(run: TrainedRun, images: Any, labels: Any) -> "Figure":
 def _convolutions(run: TrainedRun) -> list[str]:
     """The paths of the convolutions, in their order."""
     return [path for path, layer in run.net.walk() if layer.kind == "conv2d"]
-
-
-def _leaves(run: TrainedRun) -> list[str]:
-    """The paths of the layers that have none inside, in their order."""
-    return [path for path, layer in run.net.walk() if path and not layer.children]
 
 
 def _in_order(run: TrainedRun, tree: Params) -> Params:

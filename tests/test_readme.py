@@ -42,7 +42,9 @@ def the_programs() -> str:
 def the_options() -> list[tuple[str, str]]:
     """Each command of the program with each option that the README gives it."""
     text = "\n".join(LINES)
-    calls = re.findall(r"\blenetjax (train|evaluate|predict|summary)\b([^`\n]*)", text)
+    calls = re.findall(
+        r"\blenetjax (train|evaluate|predict|figures|summary)\b([^`\n]*)", text
+    )
     found = {(name, option) for name, rest in calls for option in options_in(rest)}
     alone = re.findall(r"`(--[a-z-]+)`", text)  # named in prose: options of train
     alone += options_in(" ".join(re.findall(r'make train ARGS="([^"]*)"', text)))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lenetjax.checks import check_key, check_tree
 from lenetjax.core import LayerError, Params
@@ -73,7 +74,6 @@ def loss_landscape(
     value = jax.eval_shape(loss, params)
     if getattr(value, "shape", None) != ():
         raise LayerError(f"loss must return a scalar, got {shapes_text(value)}")
-    first, second = (random_direction(params, k) for k in jax.random.split(key))
     middle = points // 2
     steps = jnp.arange(-middle, middle + 1) * (extent / middle)  # exactly 0 there
 
@@ -85,13 +85,14 @@ def loss_landscape(
         return loss(jax.tree.map(move, *trees))
 
     @jax.jit
-    def surface(*trees: Params) -> Any:
+    def surface(params: Params, key: jax.Array) -> Any:
+        first, second = (random_direction(params, k) for k in jax.random.split(key))
         alphas, betas = jnp.meshgrid(steps, steps)
         places = alphas.ravel(), betas.ravel()
-        losses = jax.lax.map(lambda place: loss_at(place, *trees), places)
+        losses = jax.lax.map(lambda at: loss_at(at, params, first, second), places)
         return losses.reshape(points, points)
 
-    return Landscape(steps, steps, surface(params, first, second))
+    return Landscape(steps, steps, surface(params, key))
 
 
 def random_direction(params: Params, key: jax.Array) -> Params:
@@ -132,10 +133,16 @@ def random_direction(params: Params, key: jax.Array) -> Params:
             "params must have a weight, a floating array of two axes or more, got "
             f"{shapes_text(params) or 'none'}"
         )
-    keys = jax.random.split(key, len(arrays))
+    weights = [array for array in arrays if _is_weight(array)]
+    ends = np.cumsum([weight.size for weight in weights])
+    # All in one, as XLA compiles each drawing apart, and takes long for it.
+    values = jax.random.normal(key, (int(ends[-1]),), jnp.result_type(*weights))
+    pieces = iter(jnp.split(values, ends[:-1].tolist()))
     drawn = [
-        _like_filters(array, key) if _is_weight(array) else jnp.zeros_like(array)
-        for array, key in zip(arrays, keys, strict=True)
+        _like_filters(array, next(pieces))
+        if _is_weight(array)
+        else jnp.zeros_like(array)
+        for array in arrays
     ]
     direction: Params = jax.tree.unflatten(structure, drawn)
     return direction
@@ -145,9 +152,9 @@ def _is_weight(array: jax.Array) -> bool:
     return array.ndim >= 2 and jnp.issubdtype(array.dtype, jnp.floating)
 
 
-def _like_filters(weight: jax.Array, key: jax.Array) -> jax.Array:
-    """Normal values, each filter scaled to the length of the weight's."""
-    values = jax.random.normal(key, weight.shape, weight.dtype)
+def _like_filters(weight: jax.Array, values: jax.Array) -> jax.Array:
+    """Values in the weight's shape, each filter as long as the weight's."""
+    values = values.reshape(weight.shape).astype(weight.dtype)
     return values * (_lengths(weight) / _lengths(values))
 
 
