@@ -303,6 +303,16 @@ def test_a_landscape_has_alpha_to_the_right_and_beta_upwards():
     assert not axes.lines  # beta has no zero there, so there is nothing to mark
 
 
+def test_a_landscape_is_dark_where_the_loss_is_high():
+    """The palest band lies where the losses are lowest, and the darkest opposite."""
+    tilted = STEPS + 2 * STEPS[:, None]
+    bands = figures.landscape(STEPS, STEPS, tilted).axes[0].collections[0].get_paths()
+    places = [band.vertices for band in bands if len(band.vertices)]
+    for corner, place in ((-1, places[0]), (1, places[-1])):
+        assert (place * corner > 0).all()
+        assert np.isclose(place, corner).all(1).any()
+
+
 BAD = {
     "expected axes": (lambda: figures.images(DIGITS[0]), "got (8, 8, 1)"),
     "no images": (lambda: figures.images(DIGITS[:0]), "got 0"),

@@ -12,7 +12,7 @@ from lenetjax.inspection import loss_landscape, random_direction
 @pytest.fixture
 def params(key):
     """Of LeNet, of which one filter is zero."""
-    params = nn.models.lenet().init(key, jax.ShapeDtypeStruct((1, 32, 32, 1), float))
+    params = nn.models.lenet().init(key, jnp.ones((1, 32, 32, 1), "float32"))
     params["conv1"]["weight"] = params["conv1"]["weight"].at[..., 2].set(0)
     return params
 
@@ -70,7 +70,7 @@ def test_a_plane_is_a_plane_with_alpha_along_the_columns(params, key):
 
     slope = random_direction(params, jax.random.key(5))
     alphas, betas, losses = loss_landscape(
-        lambda params: dot(slope, params), params, key, points=5
+        lambda params: dot(slope, params), params, jax.random.clone(key), points=5
     )
     first, second = (random_direction(params, k) for k in jax.random.split(key))
     wanted = (
