@@ -17,11 +17,14 @@ if TYPE_CHECKING:
         metrics,
         models,
         testing,
+        tracking,
     )
+    from lenetjax.callbacks import Callback
     from lenetjax.combinators import branch, compose, parallel, residual, serial
     from lenetjax.core import Layer, LayerError, layer, no_params
     from lenetjax.description import build, describe
     from lenetjax.fitting import Fit, fit
+    from lenetjax.inspection.graph import graph
     from lenetjax.inspection.summary import summary
     from lenetjax.keeping import NotFinite
     from lenetjax.layers.activations import prelu
@@ -121,6 +124,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Callback",
     "Fit",
     "Layer",
     "LayerError",
@@ -165,6 +169,7 @@ __all__ = [
     "functional",
     "global_avg_pool",
     "global_max_pool",
+    "graph",
     "group_norm",
     "gru",
     "inspection",
@@ -210,6 +215,7 @@ __all__ = [
     "tapped",
     "taps",
     "testing",
+    "tracking",
     "train_state",
     "train_step",
     "transformer_encoder_block",
@@ -229,6 +235,7 @@ _MODULES = (
     "metrics",
     "models",
     "testing",
+    "tracking",
 )
 _HOMES = (
     "core",
@@ -237,6 +244,7 @@ _HOMES = (
     "layers",
     "trees",
     "training",
+    "callbacks",
     "fitting",
     "keeping",
     "description",

@@ -1,4 +1,4 @@
-"""The command line: train a LeNet, test it, read digits with it, look into it."""
+"""The command line: train a LeNet, test it, read digits with it, look inside."""
 
 import argparse
 import os
@@ -11,6 +11,8 @@ from lenetjax.user_cache import keep_programs
 
 MODELS = ("lenet", "lenet5", "mlp", "resnet20")
 OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
+TABLES = ("text", "html", "json")
+GRAPHS = ("text", "dot", "mermaid", "svg")
 PLATFORMS = ("cpu", "gpu", "tpu")
 
 
@@ -124,6 +126,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="look for NaN in every operation, to find where it arises (slow)",
     )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="also write the curves for TensorBoard, into RUN_DIR/tensorboard",
+    )
     train.add_argument("--data-dir", **_DATA_DIR)
 
     evaluate = commands.add_parser("evaluate", help="test a trained net")
@@ -143,13 +150,21 @@ def _parser() -> argparse.ArgumentParser:
 
     summary = commands.add_parser("summary", help="list a net's layers")
     summary.add_argument("--model", choices=MODELS, default="lenet")
+    summary.add_argument("--format", choices=TABLES, default="text")
+
+    graph = commands.add_parser("graph", help="follow a net's loss, layer by layer")
+    graph.add_argument("--model", choices=MODELS, default="lenet")
+    graph.add_argument("--format", choices=GRAPHS, default="text")
+    graph.add_argument(
+        "--backward", action="store_true", help="the gradient's way back"
+    )
 
     check = commands.add_parser(
         "check", help="verify a run, a checkpoint, weights or an IDX file"
     )
     check.add_argument("path", type=Path, metavar="RUN_DIR|FILE")
 
-    for command in (train, evaluate, predict, figures, summary, check):
+    for command in (train, evaluate, predict, figures, summary, graph, check):
         command.add_argument(
             "--platform",
             choices=PLATFORMS,

@@ -1,9 +1,10 @@
 """What each command of the command line does."""
 
 import argparse
+import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,14 +16,23 @@ import numpy as np
 import optax
 
 from lenetjax import data, inspection, models
+from lenetjax.callbacks import Callback
 from lenetjax.checking import findings
-from lenetjax.core import Layer
+from lenetjax.core import Layer, Params, State
 from lenetjax.data import Dataset
 from lenetjax.fitting import fit
 from lenetjax.gallery import pictures
 from lenetjax.losses import cross_entropy
-from lenetjax.runs import CONFIG, METRICS, Run, open_run, read_rows, save_figure
-from lenetjax.training import TrainState
+from lenetjax.runs import (
+    CONFIG,
+    METRICS,
+    TENSORBOARD,
+    Run,
+    open_run,
+    read_rows,
+    save_figure,
+)
+from lenetjax.tracking import TensorBoard
 from lenetjax.training import predict as predict_logits
 
 IMAGE = (32, 32, 1)
@@ -54,13 +64,17 @@ def train(options: argparse.Namespace) -> int:
     run = Run(
         folder, net, IMAGE, model=options.model, data=options.data, training=training
     )
+    callbacks: list[Callback] = [run]
+    if options.tensorboard:  # which says what is missing before the work
+        callbacks.append(TensorBoard(folder / TENSORBOARD))
     with run.writing(anew=resume == "never"):
-        _train(run, net, found, training, resume, options)
+        _train(run, callbacks, net, found, training, resume, options)
     return 0
 
 
 def _train(
     run: Run,
+    callbacks: Sequence[Callback],
     net: Layer,
     found: Dataset,
     training: dict[str, Any],
@@ -74,11 +88,6 @@ def _train(
         f"({device.platform})",
         file=sys.stderr,
     )
-
-    def keep(row: dict[str, float], state: TrainState) -> None:
-        run.add_row(row)
-        run.save(state.params, state.state)
-
     batches = math.ceil(len(found.train.labels) / training["batch_size"])
     steps = training["epochs"] * batches
     result = fit(
@@ -88,7 +97,7 @@ def _train(
         epochs=training["epochs"],
         batch_size=training["batch_size"],
         seed=options.seed,
-        on_epoch=keep,
+        callbacks=callbacks,
         checkpoints=run.checkpoints,
         checkpoint_every=options.checkpoint_every,
         resume=resume,
@@ -167,8 +176,35 @@ def figures(options: argparse.Namespace) -> int:
 
 def summary(options: argparse.Namespace) -> int:
     """Prints a net's layers with their shapes, params and FLOPs for one image."""
-    image = jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
-    print(inspection.summary(_model(options.model), image))
+    table = inspection.summary(_model(options.model), _image())
+    if options.format == "json":
+        rows = [row._asdict() for row in table.rows]
+        print(json.dumps({"input": table.input, "rows": rows}, indent=2))
+    else:
+        print(table._repr_html_() if options.format == "html" else table)
+    return 0
+
+
+def graph(options: argparse.Namespace) -> int:
+    """Prints what a net's loss of one image computes, or what its gradient does."""
+    net = _model(options.model)
+    image, label = _image(), jax.ShapeDtypeStruct((1,), jnp.int32)
+    params, state = jax.eval_shape(net.init_with_state, jax.random.key(0), image)
+
+    def loss(
+        params: Params, state: State, images: jax.Array, labels: jax.Array
+    ) -> jax.Array:
+        return cross_entropy(net.apply(params, images, state=state), labels)
+
+    found = inspection.graph(loss, params, state, image, label)
+    found = found.backward() if options.backward else found
+    written: dict[str, Callable[[], str]] = {
+        "text": found.__str__,
+        "dot": found.dot,
+        "mermaid": found.mermaid,
+        "svg": found.svg,
+    }
+    print(written[options.format]())
     return 0
 
 
@@ -206,6 +242,10 @@ def _load(name: str, folder: Path | None) -> Dataset:
     if name == "digits":
         return data.digits(image_size=IMAGE[0])
     return data.mnist(folder, image_size=IMAGE[0])
+
+
+def _image() -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
 
 
 def _model(name: str) -> Layer:

@@ -2,12 +2,13 @@
 
 import contextlib
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import optax
 
+from lenetjax.callbacks import Callbacks
 from lenetjax.checkpoint import Folder
 from lenetjax.core import Layer, Params, State
 from lenetjax.data.batches import batches
@@ -20,7 +21,7 @@ from lenetjax.locks import locked
 from lenetjax.loop import Loop
 from lenetjax.losses import cross_entropy
 from lenetjax.progress import Progress
-from lenetjax.training import Batch, Loss, TrainState
+from lenetjax.training import Batch, Loss
 
 
 class Fit(NamedTuple):
@@ -50,7 +51,7 @@ def fit(
     loss: Loss = cross_entropy,
     test: Iterable[Batch] | None = None,
     progress: bool = True,
-    on_epoch: Callable[[dict[str, float], TrainState], None] | None = None,
+    callbacks: Sequence[object] = (),
     checkpoints: PathLike | Folder | None = None,
     checkpoint_every: Interval | None = None,
     resume: PathLike = "auto",
@@ -82,9 +83,8 @@ def fit(
       test: test batches, in place of a dataset's test images.
       progress: whether to show a bar, or a line for each epoch where stderr is no
         terminal.
-      on_epoch: called as ``on_epoch(row, run)`` after each epoch and its checkpoint,
-        with its row of the history and the `TrainState`; the arrays of `run` are
-        donated afterwards.
+      callbacks: a list of `Callback`s, or of objects with any of their methods, which
+        are told how it goes; such as `tracking.TensorBoard`.
       checkpoints: a folder, or a `checkpoint.Folder`, to keep checkpoints in: one after
         each epoch, with the test accuracy for its score.
       checkpoint_every: more of them, every so many steps, or seconds as "30s".
@@ -111,6 +111,7 @@ def fit(
       ValueError: there is no data, images and labels differ in number, checkpoints
         are of another training or all damaged, or `steps_per_execution` is above 1
         with `checked` or with batches that come ready-made.
+      TypeError: `callbacks` holds something else.
       OSError: a checkpoint cannot be written or read.
       NotFinite: an ArithmeticError: the loss or the params became infinite or NaN, or
         `checked` found something. What was saved before is kept.
@@ -137,6 +138,15 @@ def fit(
     same = {"seed": operator.index(seed), "batch_size": operator.index(batch_size)}
     setup = {**same, "images": count}
     keeper = Keeper(folder, checkpoint_every, setup)
+    told = {
+        **setup,
+        "batch_size": None if count is None else setup["batch_size"],
+        "epochs": operator.index(epochs),
+        "skip_nonfinite": operator.index(skip_nonfinite),
+        "checked": bool(checked),
+        "steps_per_execution": operator.index(at_once),
+    }
+    followers = Callbacks(callbacks, net, told)
     feed, test_feed = _feeds(net, loss, data, test, batch_size, at_once, seed)
     loop = Loop(
         net,
@@ -156,13 +166,16 @@ def fit(
                 f"{keeper.source} is of epoch {place.epoch - 1}, beyond epochs={epochs}"
             )
         done = (place.epoch - 1) * (count or 0) + place.means.images
-        with Progress(epochs, count, shown=progress, done=done) as bar:
+        with (
+            Progress(epochs, count, shown=progress, done=done) as bar,
+            followers,
+        ):
             if place.steps:
                 bar.say(f"going on from step {place.steps:,}")
-            loop.attach(keeper, place, interruption, bar)
+            loop.attach(keeper, place, interruption, bar, followers)
             while place.epoch <= epochs:
                 loop.train_epoch()
-                loop.end_epoch(loop.test(), on_epoch)
+                loop.end_epoch(loop.test())
             if loop.run is None:  # all was done before
                 loop.begin_anyhow()
     run = loop.trained()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax.experimental import checkify
 
+from lenetjax.callbacks import Callbacks
 from lenetjax.core import Layer, LayerError
 from lenetjax.feeding import Feed, memory_explained
 from lenetjax.interruption import Interruption
@@ -71,11 +72,16 @@ class Loop:
         self.run: TrainState | None = None
 
     def attach(
-        self, keeper: Keeper, place: Place, interruption: Interruption, bar: Progress
+        self,
+        keeper: Keeper,
+        place: Place,
+        interruption: Interruption,
+        bar: Progress,
+        callbacks: Callbacks,
     ) -> None:
         """Says where checkpoints go, where to go on, who interrupts and who watches."""
         self.keeper, self.place = keeper, place
-        self.interruption, self.bar = interruption, bar
+        self.interruption, self.bar, self.callbacks = interruption, bar, callbacks
 
     def begin(self, images: Any) -> None:
         """Draws a new run, or reads the one to go on with."""
@@ -108,6 +114,7 @@ class Loop:
             )
         if self.run is None:
             self.begin(images)
+            self.callbacks.begin(self.trained(), self.place.history)
 
     def train_epoch(self) -> None:
         """Trains on what is left of an epoch.
@@ -129,16 +136,15 @@ class Loop:
                 place.means.add(metrics, images, steps)
                 place.batches, place.steps = place.batches + steps, place.steps + steps
                 self.bar.advance(place.epoch, images * steps, metrics)
-                if place.means.waiting >= LOOK:
-                    self.look(LEAVE)
+            if place.means.waiting >= LOOK:
+                self.look(most, LEAVE)
             if self.interruption.signal or self.keeper.due(place):
-                self.look()
+                self.look(most)
                 place.seconds = time.perf_counter() - self.step.seconds - started
                 self.save()
                 # nor does the writing
                 started = time.perf_counter() - self.step.seconds - place.seconds
-        with batch_explained(most):
-            self.look()
+        self.look(most)
         place.seconds = time.perf_counter() - self.step.seconds - started
 
     def take(self, batch: Any) -> Metrics:
@@ -169,18 +175,32 @@ class Loop:
             where = str(error).splitlines()[0]
             raise NotFinite(f"step {self.place.steps + 1}: {where}") from error
 
-    def look(self, leave: int = 0) -> None:
-        """Reads the losses since the last look, except those of the newest calls."""
-        number = self.place.steps - self.place.means.waiting
-        for loss, skipped in self.place.means.settle(leave):
+    def look(self, most: int, leave: int = 0) -> None:
+        """Reads the losses since the last look, and tells the callbacks.
+
+        Args:
+          most: images in the largest batch so far.
+          leave: of how many of the newest calls to leave the losses.
+        """
+        place = self.place
+        number = place.steps - place.means.waiting
+        with batch_explained(most):
+            settled = place.means.settle(leave)
+        for metrics, _ in settled:
             number += 1
-            if skipped > self.skip_nonfinite:
-                raise NotFinite(
-                    f"step {number}: its gradient is not finite, as of the "
-                    f"{self.skip_nonfinite} before; {ADVICE}"
-                )
-            if not skipped and not math.isfinite(loss):
-                raise NotFinite(f"step {number}: the loss is {loss}; {ADVICE}")
+            self.refuse_nonfinite(number, metrics)
+        self.callbacks.look(place.epoch, number, settled)
+
+    def refuse_nonfinite(self, number: int, metrics: Mapping[str, Any]) -> None:
+        """Raises NotFinite for a step with such a loss, or one skipped too many."""
+        loss, skipped = float(metrics["loss"]), int(metrics.get("skipped", 0))
+        if skipped > self.skip_nonfinite:
+            raise NotFinite(
+                f"step {number}: its gradient is not finite, as of the "
+                f"{self.skip_nonfinite} before; {ADVICE}"
+            )
+        if not skipped and not math.isfinite(loss):
+            raise NotFinite(f"step {number}: the loss is {loss}; {ADVICE}")
 
     def save(self) -> None:
         """Writes a checkpoint; then stops, if a signal asks for it."""
@@ -205,11 +225,7 @@ class Loop:
                 means.add(metrics, images, steps)
         return means.result("test")
 
-    def end_epoch(
-        self,
-        tested: dict[str, float],
-        on_epoch: Callable[[dict[str, float], TrainState], None] | None,
-    ) -> None:
+    def end_epoch(self, tested: dict[str, float]) -> None:
         """Writes down what came of an epoch."""
         place, images = self.place, self.place.means.images
         row = {
@@ -223,8 +239,7 @@ class Loop:
         place.next_epoch(row)
         self.keeper.save(self.trained(), place, tested.get("test_accuracy"))
         self.bar.epoch_done(row)
-        if on_epoch is not None:
-            on_epoch(row, self.trained())
+        self.callbacks.epoch(row, self.trained())
         self.stop_if_asked()
 
     def trained(self) -> TrainState:

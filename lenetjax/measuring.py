@@ -59,28 +59,27 @@ class Means:
         self.pending.append((metrics, images))
         self.waiting += batches
 
-    def settle(self, leave: int = 0) -> list[tuple[float, int]]:
+    def settle(self, leave: int = 0) -> list[tuple[dict[str, Any], int]]:
         """Sums up what is pending, except the last few calls; waits for the device.
 
-        A batch whose metrics have a "skipped" that is not 0 does not count.
-
         Returns:
-          The loss and the "skipped" of each of these batches, in order.
+          The metrics of each of these batches, and how many images it has, in order.
         """
         count = len(self.pending) - leave
         settled, self.pending = self.pending[:count], self.pending[count:]
-        found = []
+        found: list[tuple[dict[str, Any], int]] = []
         for metrics, images in jax.device_get(settled):
             columns = {name: np.ravel(values) for name, values in metrics.items()}
             for values in zip(*columns.values(), strict=True):
-                row = dict(zip(columns, values, strict=True))
-                found.append((float(row["loss"]), int(row.get("skipped", 0))))
-                if not found[-1][1]:
-                    self._count(row, images)
+                found.append((dict(zip(columns, values, strict=True)), images))
+                self.count(*found[-1])
         self.waiting -= len(found)
         return found
 
-    def _count(self, row: Mapping[str, Any], images: int) -> None:
+    def count(self, row: Mapping[str, Any], images: int) -> None:
+        """Adds a batch's metrics, unless they have a "skipped" that is not 0."""
+        if row.get("skipped"):
+            return
         self.counted += images
         for name in METRICS:
             if name in row:

@@ -11,20 +11,23 @@ import jax
 import jax.numpy as jnp
 
 from lenetjax import checkpoint
+from lenetjax.callbacks import Callback
 from lenetjax.checkpoint.files import sweep, write_whole
 from lenetjax.checkpoint.store import versions
 from lenetjax.core import Layer, Params, Plan, State
 from lenetjax.description import build, describe
 from lenetjax.keeping import CHECKPOINTS
 from lenetjax.locks import locked
+from lenetjax.training import TrainState
 
 FORMAT = 1
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
+TENSORBOARD = "tensorboard"  # a folder, with --tensorboard
 STATE = "#state"  # beside the params; no layer can have this name
 
 
-class Run:
-    """A run's folder while it is written.
+class Run(Callback):
+    """A run's folder while it is written; as a callback it keeps what each epoch gives.
 
     Args:
       folder: the folder.
@@ -83,6 +86,11 @@ class Run:
                 text = json.dumps(self.config, indent=2) + "\n"
                 write_whole(self.folder / CONFIG, text.encode())
             yield
+
+    def on_epoch(self, row: Mapping[str, float], run: TrainState) -> None:
+        """Writes down an epoch's metrics and weights."""
+        self.add_row(row)
+        self.save(run.params, run.state)
 
     def add_row(self, row: Mapping[str, float]) -> None:
         """Adds an epoch to the metrics, in place of what is there of it and later."""

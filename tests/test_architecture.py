@@ -41,23 +41,26 @@ MAY_IMPORT = {
     "inspection": BASE | {"functional", "losses", "trees", "wrappers"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},
+    "callbacks": BASE | {"measuring", "training"},
+    "tracking": BASE | {"callbacks", "training"},
     "interruption": set(),
     "locks": set(),
     "keeping": {"checkpoint", "functional", "measuring", "specs", "training"},
     "feeding": BASE | {"data", "losses", "measuring", "training"},
     "loop": BASE
-    | {"feeding", "interruption", "keeping", "losses", "measuring", "progress"}
-    | {"training"},
+    | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
+    | {"progress", "training"},
     "fitting": BASE
-    | {"checkpoint", "data", "feeding", "functional", "interruption", "keeping"}
-    | {"locks", "loop", "losses", "progress", "training"},
-    "runs": BASE | {"checkpoint", "description", "keeping", "locks"},
+    | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
+    | {"keeping", "locks", "loop", "losses", "progress", "training"},
+    "runs": BASE
+    | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
     "gallery": BASE
     | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
-    | {"checking", "data", "fitting", "gallery", "inspection", "losses", "models"}
-    | {"runs", "training"},
+    | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "losses"}
+    | {"models", "runs", "tracking", "training"},
     "cli": {"commands", "user_cache"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -205,6 +208,7 @@ def test_importing_the_library_is_light():
         "import sys, lenetjax as nn\n"
         "for name in nn.__all__: getattr(nn, name)\n"
         "extras = {'sklearn', 'matplotlib', 'PIL', 'tqdm', 'torch', 'flax'}\n"
+        "extras |= {'tensorboardX'}\n"
         "assert not extras & set(sys.modules), extras & set(sys.modules)"
     )
 

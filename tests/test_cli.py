@@ -197,6 +197,31 @@ def test_summary_lists_the_layers(capsys):
     assert "549,312" in shown
 
 
+def test_summary_in_other_forms(capsys):
+    """The same rows as JSON, and as a table of HTML."""
+    assert main(["summary", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert sum(row["flops"] for row in rows) == 549_312
+
+    assert main(["summary", "--format", "html"]) == 0
+    assert "<td" in capsys.readouterr().out
+
+
+@pytest.mark.compiled
+def test_graph_follows_the_loss_and_its_gradient(capsys):
+    """There from the input, back from the loss, and as a picture."""
+    assert main(["graph", "--model", "mlp"]) == 0
+    there = "input -> flatten -> linear -> relu -> linear -> relu -> linear"
+    assert capsys.readouterr().out.startswith(there)
+
+    assert main(["graph", "--backward", "--model", "resnet20"]) == 0
+    assert capsys.readouterr().out.startswith("loss -> cross_entropy -> linear")
+
+    for form, start in (("svg", "<svg"), ("dot", "digraph"), ("mermaid", "flowchart")):
+        assert main(["graph", "--model", "mlp", "--format", form]) == 0
+        assert capsys.readouterr().out.startswith(start)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -1,5 +1,7 @@
 """Batches from the host, and many at once from the device: the same training."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import optax
@@ -87,7 +89,12 @@ def test_a_training_stopped_between_calls_goes_on(tmp_path):
 
     whole = fitted(1)
     with pytest.raises(Stopped):
-        fitted(4, checkpoints=tmp_path, checkpoint_every=5, on_epoch=stop)
+        fitted(
+            4,
+            checkpoints=tmp_path,
+            checkpoint_every=5,
+            callbacks=[SimpleNamespace(on_epoch=stop)],
+        )
     folder = Folder(tmp_path)
     folder.file(6).unlink()  # of the epoch's end
     steps = folder.steps()

@@ -43,7 +43,7 @@ def the_options() -> list[tuple[str, str]]:
     """Each command of the program with each option that the README gives it."""
     text = "\n".join(LINES)
     calls = re.findall(
-        r"\blenetjax (train|evaluate|predict|figures|summary)\b([^`\n]*)", text
+        r"\blenetjax (train|evaluate|predict|figures|summary|graph)\b([^`\n]*)", text
     )
     found = {(name, option) for name, rest in calls for option in options_in(rest)}
     alone = re.findall(r"`(--[a-z-]+)`", text)  # named in prose: options of train
@@ -75,7 +75,7 @@ def test_programs_run(tmp_path):
     done = run("-W", "error", str(script), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "81,194" in done.stdout
-    assert "dot_general" in done.stdout  # the table's graph, followed backwards
+    assert "loss -> mse -> linear" in done.stdout  # the graph, followed backwards
 
 
 @pytest.mark.parametrize(("command", "option"), the_options())

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +115,12 @@ def test_shuffled_data_goes_on_in_its_order(tmp_path):
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(seed=3, checkpoints=tmp_path, checkpoint_every=4, on_epoch=stop)
+        train(
+            seed=3,
+            checkpoints=tmp_path,
+            checkpoint_every=4,
+            callbacks=[SimpleNamespace(on_epoch=stop)],
+        )
     os.unlink(Folder(tmp_path).file(Folder(tmp_path).steps()[-1]))
     assert Folder(tmp_path).steps()[-1] % 6  # inside an epoch of six steps
 
@@ -252,7 +258,7 @@ def test_a_signal_saves_and_stops(tmp_path, number, error, when):
     elif when == "in the test":
         options["test"] = Signalling(listed(5))
     else:
-        options["on_epoch"] = lambda row, run: send()
+        options["callbacks"] = [SimpleNamespace(on_epoch=lambda row, run: send())]
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
 
     with pytest.raises(error) as stopped:
@@ -270,10 +276,11 @@ def test_a_signal_saves_and_stops(tmp_path, number, error, when):
 def test_without_checkpoints_signals_are_left_alone():
     """Ctrl-C stops at once, as anywhere."""
     handlers = []
-    train(
-        epochs=1,
-        on_epoch=lambda row, run: handlers.append(signal.getsignal(signal.SIGINT)),
-    )
+
+    def look(row, run):
+        handlers.append(signal.getsignal(signal.SIGINT))
+
+    train(epochs=1, callbacks=[SimpleNamespace(on_epoch=look)])
 
     assert handlers == [signal.default_int_handler]
 

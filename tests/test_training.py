@@ -1,5 +1,7 @@
 """The training step and the loop around it."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -171,10 +173,14 @@ def test_batches_come_from_any_iterable(points):
             yield points.train.images[12:], points.train.labels[12:]
 
     rows = []
+
+    def note(row, run):
+        rows.append(row["epoch"])
+
     for data in (Loader(), list(Loader())):
         result = nn.fit(
             nn.linear(3), optax.sgd(1.0), data, epochs=20, test=[points.test],
-            progress=False, on_epoch=lambda row, run: rows.append(row["epoch"]),
+            progress=False, callbacks=[SimpleNamespace(on_epoch=note)],
         )  # fmt: skip
         assert result.test_accuracy == 1.0
 

@@ -48,8 +48,9 @@ def by_fit(spec: dict[str, Any], found: data.Dataset) -> Run:
         epochs: list[tuple[float, float]] = []
         started = time.perf_counter()
 
-        def note(row: dict[str, float], state: Any) -> None:
-            epochs.append((time.perf_counter() - started, row["test_accuracy"]))
+        class Clock(nn.Callback):
+            def on_epoch(self, row: dict[str, float], run: Any) -> None:
+                epochs.append((time.perf_counter() - started, row["test_accuracy"]))
 
         result = nn.fit(
             nn.models.lenet(),
@@ -59,7 +60,7 @@ def by_fit(spec: dict[str, Any], found: data.Dataset) -> Run:
             batch_size=BATCH,
             seed=seed,
             progress=False,
-            on_epoch=note,
+            callbacks=[Clock()],
         )
         # By the end of the first epoch, when the first test is over, all is compiled.
         return outcome([(s - result.compile_seconds, a) for s, a in epochs])

@@ -41,6 +41,7 @@ from lenetjax.functional.linear import (
     bilinear,
     linear,
 )
+from lenetjax.functional.lp_pooling import lp_pool1d, lp_pool2d, lp_pool3d
 from lenetjax.functional.normalization import (
     group_norm,
     instance_norm,
@@ -53,9 +54,6 @@ from lenetjax.functional.pooling import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
-    lp_pool1d,
-    lp_pool2d,
-    lp_pool3d,
     max_pool1d,
     max_pool2d,
     max_pool3d,

@@ -8,6 +8,7 @@ from lenetjax.functional.arguments import check_floating, same_dtype
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("prelu")
 def prelu(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Computes ``x`` where it is positive, and ``weight * x`` elsewhere.
 

@@ -14,6 +14,7 @@ from lenetjax.specs import shapes_text
 OutputSize = int | None | Sequence[int | None]
 
 
+@jax.named_scope("adaptive_avg_pool1d")
 def adaptive_avg_pool1d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     """Takes means of sequences, over windows that make the output this long.
 
@@ -32,6 +33,7 @@ def adaptive_avg_pool1d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     return _adaptive_avg_pool(1, x, output_size)
 
 
+@jax.named_scope("adaptive_avg_pool2d")
 def adaptive_avg_pool2d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     """Takes means over windows that make the output this large.
 
@@ -58,6 +60,7 @@ def adaptive_avg_pool2d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     return _adaptive_avg_pool(2, x, output_size)
 
 
+@jax.named_scope("adaptive_avg_pool3d")
 def adaptive_avg_pool3d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     """Takes means of volumes, over windows that make the output this large.
 
@@ -77,6 +80,7 @@ def adaptive_avg_pool3d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     return _adaptive_avg_pool(3, x, output_size)
 
 
+@jax.named_scope("adaptive_max_pool1d")
 def adaptive_max_pool1d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     """Takes the largest values of sequences, in windows that make the output this long.
 
@@ -95,6 +99,7 @@ def adaptive_max_pool1d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     return _adaptive_max_pool(1, x, output_size)
 
 
+@jax.named_scope("adaptive_max_pool2d")
 def adaptive_max_pool2d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     """Takes the largest value of each of the windows that make the output this large.
 
@@ -115,6 +120,7 @@ def adaptive_max_pool2d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     return _adaptive_max_pool(2, x, output_size)
 
 
+@jax.named_scope("adaptive_max_pool3d")
 def adaptive_max_pool3d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     """Takes the largest values of volumes, in windows that make the output this large.
 
@@ -134,6 +140,7 @@ def adaptive_max_pool3d(x: jax.Array, output_size: OutputSize) -> jax.Array:
     return _adaptive_max_pool(3, x, output_size)
 
 
+@jax.named_scope("global_avg_pool")
 def global_avg_pool(x: jax.Array) -> jax.Array:
     """Takes the mean of each channel over all spatial axes.
 
@@ -156,6 +163,7 @@ def global_avg_pool(x: jax.Array) -> jax.Array:
     return _one_axis(x).mean(1)
 
 
+@jax.named_scope("global_max_pool")
 def global_max_pool(x: jax.Array) -> jax.Array:
     """Takes the largest value of each channel over all spatial axes.
 

@@ -14,6 +14,7 @@ from lenetjax.functional.linear import linear
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("scaled_dot_product_attention")
 def scaled_dot_product_attention(
     query: jax.Array,
     key: jax.Array,
@@ -88,6 +89,7 @@ def scaled_dot_product_attention(
     return y.reshape(batch, queries, heads, value.shape[3]).astype(value.dtype)
 
 
+@jax.named_scope("multi_head_attention")
 def multi_head_attention(
     query: jax.Array,
     key: jax.Array,

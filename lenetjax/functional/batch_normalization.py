@@ -11,6 +11,7 @@ from lenetjax.functional.arguments import at_least_float32, check_floating
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("batch_statistics")
 def batch_statistics(
     x: jax.Array, *, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array]:
@@ -70,6 +71,7 @@ def _axis_size(axis_name: str) -> int:
         ) from None
 
 
+@jax.named_scope("batch_norm")
 def batch_norm(
     x: jax.Array,
     mean: jax.Array,

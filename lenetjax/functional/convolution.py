@@ -30,6 +30,7 @@ LAYOUTS = {
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
+@jax.named_scope("conv1d")
 def conv1d(
     x: jax.Array,
     weight: jax.Array,
@@ -60,6 +61,7 @@ def conv1d(
     return _conv(1, x, weight, bias, stride, padding, dilation, groups, padding_mode)
 
 
+@jax.named_scope("conv2d")
 def conv2d(
     x: jax.Array,
     weight: jax.Array,
@@ -105,6 +107,7 @@ def conv2d(
     return _conv(2, x, weight, bias, stride, padding, dilation, groups, padding_mode)
 
 
+@jax.named_scope("conv3d")
 def conv3d(
     x: jax.Array,
     weight: jax.Array,

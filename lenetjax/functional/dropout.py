@@ -12,6 +12,7 @@ from lenetjax.specs import shapes_text
 SELU_FLOOR = -1.7580993408473766  # what selu(x) tends to for small x
 
 
+@jax.named_scope("dropout")
 def dropout(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     """Zeroes each value with probability `rate`, and scales the others to make up.
 
@@ -38,6 +39,7 @@ def dropout(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     return _zero_some(x, rate, key)
 
 
+@jax.named_scope("dropout1d")
 def dropout1d(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     """Zeroes whole channels of sequences with probability `rate`, as `dropout2d` does.
 
@@ -63,6 +65,7 @@ def dropout1d(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     return _zero_channels(x, rate, key, 1)
 
 
+@jax.named_scope("dropout2d")
 def dropout2d(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     """Zeroes whole channels of images with probability `rate`, and scales the others.
 
@@ -89,6 +92,7 @@ def dropout2d(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     return _zero_channels(x, rate, key, 2)
 
 
+@jax.named_scope("dropout3d")
 def dropout3d(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     """Zeroes whole channels of volumes with probability `rate`, as `dropout2d` does.
 
@@ -114,6 +118,7 @@ def dropout3d(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     return _zero_channels(x, rate, key, 3)
 
 
+@jax.named_scope("alpha_dropout")
 def alpha_dropout(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     """Sets values to SELU's floor with probability `rate`, then restores the moments.
 
@@ -149,6 +154,7 @@ def alpha_dropout(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     return jnp.where(_kept(x, rate, key), scale * x + shift, dropped)
 
 
+@jax.named_scope("stochastic_depth")
 def stochastic_depth(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     """Zeroes whole examples with probability `rate`, and scales the others to make up.
 

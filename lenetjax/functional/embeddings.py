@@ -15,6 +15,7 @@ from lenetjax.functional.arguments import (
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("embedding")
 def embedding(
     x: jax.Array, weight: jax.Array, *, padding_idx: int | None = None
 ) -> jax.Array:
@@ -92,6 +93,7 @@ def check_integers(x: ArrayLike) -> None:
         )
 
 
+@jax.named_scope("sinusoidal_table")
 def sinusoidal_table(length: int, features: int, *, base: float = 10000.0) -> jax.Array:
     """Makes the fixed vector of each position: sines and cosines of rising period.
 
@@ -125,6 +127,7 @@ def sinusoidal_table(length: int, features: int, *, base: float = 10000.0) -> ja
     return jnp.asarray(table, dtype=float)
 
 
+@jax.named_scope("rotary")
 def rotary(
     x: jax.Array, *, base: float = 10000.0, positions: jax.Array | None = None
 ) -> jax.Array:

@@ -8,6 +8,7 @@ from lenetjax.functional.arguments import check_floating, same_dtype
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("linear")
 def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
     """Multiplies by a matrix and adds a bias: ``x @ weight + bias``.
 
@@ -44,6 +45,7 @@ def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> ja
     return y + jnp.broadcast_to(bias, y.shape)
 
 
+@jax.named_scope("bilinear")
 def bilinear(
     x1: jax.Array, x2: jax.Array, weight: jax.Array, bias: jax.Array | None = None
 ) -> jax.Array:

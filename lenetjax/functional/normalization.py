@@ -20,6 +20,7 @@ from lenetjax.functional.arguments import (
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("layer_norm")
 def layer_norm(
     x: jax.Array,
     weight: jax.Array | None = None,
@@ -56,6 +57,7 @@ def layer_norm(
     return _scaled(_standardized(x, over, eps), weight, bias, x)
 
 
+@jax.named_scope("rms_norm")
 def rms_norm(
     x: jax.Array,
     weight: jax.Array | None = None,
@@ -97,6 +99,7 @@ def rms_norm(
     return _scaled(wide / jnp.sqrt(mean_square + eps), weight, None, x)
 
 
+@jax.named_scope("group_norm")
 def group_norm(
     x: jax.Array,
     groups: int,
@@ -137,6 +140,7 @@ def group_norm(
     return _scaled(y.reshape(x.shape), weight, bias, x)
 
 
+@jax.named_scope("instance_norm")
 def instance_norm(
     x: jax.Array,
     weight: jax.Array | None = None,
@@ -172,6 +176,7 @@ def instance_norm(
     return _scaled(_standardized(x, positions, eps), weight, bias, x)
 
 
+@jax.named_scope("local_response_norm")
 def local_response_norm(
     x: jax.Array,
     size: int,

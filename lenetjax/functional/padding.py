@@ -16,6 +16,7 @@ MODES = {
 }
 
 
+@jax.named_scope("pad")
 def pad(
     x: jax.Array, padding: Padding, *, mode: str = "constant", value: float = 0.0
 ) -> jax.Array:

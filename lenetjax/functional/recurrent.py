@@ -34,6 +34,7 @@ class Cell:
     step: OneStep
 
 
+@jax.named_scope("rnn_cell")
 def rnn_cell(
     x: jax.Array,
     hidden: jax.Array,
@@ -76,6 +77,7 @@ def rnn_cell(
     )[0]
 
 
+@jax.named_scope("lstm_cell")
 def lstm_cell(
     x: jax.Array,
     carry: tuple[jax.Array, jax.Array],
@@ -119,6 +121,7 @@ def lstm_cell(
     return hidden, cell
 
 
+@jax.named_scope("gru_cell")
 def gru_cell(
     x: jax.Array,
     hidden: jax.Array,

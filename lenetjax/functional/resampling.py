@@ -25,6 +25,7 @@ ScaleFactor = float | Sequence[float]
 Taps = tuple[NDArray[np.int64], NDArray[Any]]  # (out, taps): positions and weights
 
 
+@jax.named_scope("upsample")
 def upsample(
     x: jax.Array,
     size: PerAxis | None = None,

@@ -11,6 +11,7 @@ from lenetjax.functional.arguments import is_int, size
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("flatten")
 def flatten(x: jax.Array, start_dim: int = 1, end_dim: int = -1) -> jax.Array:
     """Joins the axes from `start_dim` to `end_dim`, both included, into one.
 
@@ -43,6 +44,7 @@ def flatten(x: jax.Array, start_dim: int = 1, end_dim: int = -1) -> jax.Array:
     return x.reshape(*x.shape[:start], joined, *x.shape[end + 1 :])
 
 
+@jax.named_scope("unflatten")
 def unflatten(x: jax.Array, dim: int, sizes: Sequence[int]) -> jax.Array:
     """Splits one axis into several.
 
@@ -75,6 +77,7 @@ def unflatten(x: jax.Array, dim: int, sizes: Sequence[int]) -> jax.Array:
     return x.reshape(*x.shape[:axis], *new, *x.shape[axis + 1 :])
 
 
+@jax.named_scope("reshape")
 def reshape(x: jax.Array, shape: Sequence[int]) -> jax.Array:
     """Gives each example of a batch another shape.
 
@@ -104,6 +107,7 @@ def reshape(x: jax.Array, shape: Sequence[int]) -> jax.Array:
     return x.reshape(*x.shape[:1], *new)
 
 
+@jax.named_scope("pixel_shuffle")
 def pixel_shuffle(x: jax.Array, upscale_factor: int) -> jax.Array:
     """Makes images larger by a factor r out of r * r times as many channels.
 
@@ -135,6 +139,7 @@ def pixel_shuffle(x: jax.Array, upscale_factor: int) -> jax.Array:
     return x.reshape(batch, height * r, width * r, channels // (r * r))
 
 
+@jax.named_scope("pixel_unshuffle")
 def pixel_unshuffle(x: jax.Array, downscale_factor: int) -> jax.Array:
     """Undoes `pixel_shuffle`: smaller images with r * r times as many channels.
 
@@ -164,6 +169,7 @@ def pixel_unshuffle(x: jax.Array, downscale_factor: int) -> jax.Array:
     return x.reshape(batch, height // r, width // r, channels * r * r)
 
 
+@jax.named_scope("channel_shuffle")
 def channel_shuffle(x: jax.Array, groups: int) -> jax.Array:
     """Deals the channels of each group out over all groups.
 

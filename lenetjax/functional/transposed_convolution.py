@@ -18,6 +18,7 @@ from lenetjax.functional.convolution import LAYOUTS, check_bias, spread
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("conv_transpose1d")
 def conv_transpose1d(
     x: jax.Array,
     weight: jax.Array,
@@ -50,6 +51,7 @@ def conv_transpose1d(
     return _conv_transpose(1, x, weight, bias, *options)
 
 
+@jax.named_scope("conv_transpose2d")
 def conv_transpose2d(
     x: jax.Array,
     weight: jax.Array,
@@ -97,6 +99,7 @@ def conv_transpose2d(
     return _conv_transpose(2, x, weight, bias, *options)
 
 
+@jax.named_scope("conv_transpose3d")
 def conv_transpose3d(
     x: jax.Array,
     weight: jax.Array,

@@ -9,6 +9,7 @@ from lenetjax.functional.arguments import at_least_float32, check_floating, per_
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("weight_norm")
 def weight_norm(direction: jax.Array, gain: jax.Array) -> jax.Array:
     """Computes ``gain * direction / norm(direction)`` for each output.
 
@@ -43,6 +44,7 @@ def weight_norm(direction: jax.Array, gain: jax.Array) -> jax.Array:
     return (wide * jnp.broadcast_to(scale, wide.shape)).astype(direction.dtype)
 
 
+@jax.named_scope("spectral_norm")
 def spectral_norm(
     weight: jax.Array,
     u: jax.Array,

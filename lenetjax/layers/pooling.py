@@ -8,7 +8,7 @@ import jax
 from lenetjax import functional
 from lenetjax.core import Layer, Params, layer, no_params
 from lenetjax.functional.arguments import Padding, PerAxis, padding_spec, per_axis
-from lenetjax.functional.pooling import check_norm_type
+from lenetjax.functional.lp_pooling import check_norm_type
 
 
 def max_pool1d(

@@ -24,6 +24,7 @@ LEAST_LOG = -100.0
 LEAST_SLOPE = float(np.float32(1e-12))  # and for p * (1 - p) under a gradient
 
 
+@jax.named_scope("bce")
 def bce(
     probabilities: jax.Array,
     targets: jax.Array,
@@ -83,6 +84,7 @@ def _bce_jvp(
     return _bce(p, t), by_p * tangents[0] + by_t * tangents[1]
 
 
+@jax.named_scope("bce_with_logits")
 def bce_with_logits(
     logits: jax.Array,
     targets: jax.Array,
@@ -135,6 +137,7 @@ def _factor(pos_weight: jax.Array | None, x: jax.Array) -> jax.Array | None:
     return jnp.broadcast_to(jnp.asarray(pos_weight, x.dtype), x.shape)
 
 
+@jax.named_scope("multilabel_soft_margin")
 def multilabel_soft_margin(
     logits: jax.Array,
     targets: jax.Array,
@@ -188,6 +191,7 @@ def _sigmoid_losses(
     return -(yes + (1 - t) * jax.nn.log_sigmoid(-x))
 
 
+@jax.named_scope("soft_margin")
 def soft_margin(
     logits: jax.Array, targets: jax.Array, *, reduction: Reduction = "mean"
 ) -> jax.Array:

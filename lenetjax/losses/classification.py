@@ -20,6 +20,7 @@ from lenetjax.specs import shapes_text
 SUM_ERROR = 0.01  # what rounding to half precision may add to a sum of probabilities
 
 
+@jax.named_scope("cross_entropy")
 def cross_entropy(
     logits: jax.Array,
     labels: jax.Array,
@@ -87,6 +88,7 @@ def cross_entropy(
     return reduce(losses, reduction, result_dtype(logits), weights=counts)
 
 
+@jax.named_scope("nll")
 def nll(
     log_probabilities: jax.Array,
     labels: jax.Array,

@@ -19,6 +19,7 @@ from lenetjax.losses.reduction import Reduction, reduce
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("ctc")
 def ctc(
     log_probabilities: jax.Array,
     labels: jax.Array,

@@ -18,6 +18,7 @@ from lenetjax.losses.checks import (
 from lenetjax.losses.reduction import Reduction, reduce
 
 
+@jax.named_scope("poisson_nll")
 def poisson_nll(
     predictions: jax.Array,
     targets: jax.Array,
@@ -69,6 +70,7 @@ def poisson_nll(
     return reduce(losses, reduction, result_dtype(predictions, targets))
 
 
+@jax.named_scope("gaussian_nll")
 def gaussian_nll(
     predictions: jax.Array,
     targets: jax.Array,
@@ -122,6 +124,7 @@ def gaussian_nll(
     return reduce(losses, reduction, result_dtype(predictions, targets, var))
 
 
+@jax.named_scope("kl_div")
 def kl_div(
     log_predictions: jax.Array,
     targets: jax.Array,

@@ -20,6 +20,7 @@ from lenetjax.losses.reduction import Reduction, reduce
 from lenetjax.specs import shapes_text
 
 
+@jax.named_scope("multi_margin")
 def multi_margin(
     logits: jax.Array,
     labels: jax.Array,
@@ -78,6 +79,7 @@ def multi_margin(
     return reduce(spoil(losses, ~right), reduction, result_dtype(logits))
 
 
+@jax.named_scope("multilabel_margin")
 def multilabel_margin(
     logits: jax.Array, labels: jax.Array, *, reduction: Reduction = "mean"
 ) -> jax.Array:

@@ -24,6 +24,7 @@ from lenetjax.losses.reduction import Reduction, reduce
 NORM_EPS = float(np.float32(1e-12))
 
 
+@jax.named_scope("margin_ranking")
 def margin_ranking(
     first: jax.Array,
     second: jax.Array,
@@ -63,6 +64,7 @@ def margin_ranking(
     return reduce(losses, reduction, result_dtype(first, second, targets))
 
 
+@jax.named_scope("hinge_embedding")
 def hinge_embedding(
     distances: jax.Array,
     targets: jax.Array,
@@ -103,6 +105,7 @@ def hinge_embedding(
     return reduce(losses, reduction, result_dtype(distances, targets))
 
 
+@jax.named_scope("cosine_embedding")
 def cosine_embedding(
     first: jax.Array,
     second: jax.Array,
@@ -152,6 +155,7 @@ def cosine_embedding(
     return reduce(losses, reduction, result_dtype(first, second, targets))
 
 
+@jax.named_scope("triplet_margin")
 def triplet_margin(
     anchor: jax.Array,
     positive: jax.Array,

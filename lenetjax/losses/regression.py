@@ -8,6 +8,7 @@ from lenetjax.losses.checks import absolute, check_pair, number, result_dtype, w
 from lenetjax.losses.reduction import Reduction, reduce
 
 
+@jax.named_scope("l1")
 def l1(
     predictions: jax.Array, targets: jax.Array, *, reduction: Reduction = "mean"
 ) -> jax.Array:
@@ -37,6 +38,7 @@ def l1(
     return reduce(absolute(p - t), reduction, result_dtype(predictions, targets))
 
 
+@jax.named_scope("mse")
 def mse(
     predictions: jax.Array, targets: jax.Array, *, reduction: Reduction = "mean"
 ) -> jax.Array:
@@ -65,6 +67,7 @@ def mse(
     return reduce(losses, reduction, result_dtype(predictions, targets))
 
 
+@jax.named_scope("huber")
 def huber(
     predictions: jax.Array,
     targets: jax.Array,
@@ -103,6 +106,7 @@ def huber(
     return reduce(losses, reduction, result_dtype(predictions, targets))
 
 
+@jax.named_scope("smooth_l1")
 def smooth_l1(
     predictions: jax.Array,
     targets: jax.Array,
