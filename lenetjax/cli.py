@@ -141,6 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
 
+    figures = commands.add_parser("figures", help="draw all pictures of a trained net")
+    figures.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    figures.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: figures in RUN_DIR"
+    )
+    figures.add_argument("--data-dir", **_DATA_DIR)
+
     summary = commands.add_parser("summary", help="list a net's layers")
     summary.add_argument("--model", choices=MODELS, default="lenet")
     summary.add_argument("--format", choices=TABLES, default="text")
@@ -157,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("path", type=Path, metavar="RUN_DIR|FILE")
 
-    for command in (train, evaluate, predict, summary, graph, check):
+    for command in (train, evaluate, predict, figures, summary, graph, check):
         command.add_argument(
             "--platform",
             choices=PLATFORMS,

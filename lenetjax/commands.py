@@ -21,9 +21,17 @@ from lenetjax.checking import findings
 from lenetjax.core import Layer, Params, State
 from lenetjax.data import Dataset
 from lenetjax.fitting import fit
-from lenetjax.inspection import figures
+from lenetjax.gallery import pictures
 from lenetjax.losses import cross_entropy
-from lenetjax.runs import CONFIG, TENSORBOARD, Run, open_run
+from lenetjax.runs import (
+    CONFIG,
+    METRICS,
+    TENSORBOARD,
+    Run,
+    open_run,
+    read_rows,
+    save_figure,
+)
 from lenetjax.tracking import TensorBoard
 from lenetjax.training import predict as predict_logits
 
@@ -38,8 +46,7 @@ def train(options: argparse.Namespace) -> int:
     """Trains a net and leaves the run's folder."""
     if options.momentum is not None and options.optimizer not in WITH_MOMENTUM:
         raise ValueError(f"{options.optimizer} has no --momentum")
-    if find_spec("matplotlib") is None:  # before the work, not after it
-        raise ImportError('train draws pictures: pip install "lenetjax[train]"')
+    _need_matplotlib("train")  # before the work, not after it
     jax.devices()  # a platform that is not there is said before the work
     found = _load(options.data, options.data_dir)
     net = _model(options.model)
@@ -100,8 +107,10 @@ def _train(
     run.save_history(result.history)
     run.save(result.params, result.state)
     logits = predict_logits(net, result.params, found.test.images, state=result.state)
-    run.save_figure("learning_curve.png", figures.learning_curve(result.history))
-    picture = figures.confusion_matrix(found.test.labels, logits.argmax(-1))
+    run.save_figure(
+        "learning_curve.png", inspection.figures.learning_curve(result.history)
+    )
+    picture = inspection.figures.confusion_matrix(found.test.labels, logits.argmax(-1))
     run.save_figure("confusion_matrix.png", picture)
     seconds = sum(row["seconds"] for row in result.history)
     epochs = len(result.history)
@@ -148,6 +157,21 @@ def predict(options: argparse.Namespace) -> int:
         digit = int(probabilities.argmax())
         print(f"{path}: {digit} ({probabilities[digit]:.1%})")
     return 1 if bad else 0
+
+
+def figures(options: argparse.Namespace) -> int:
+    """Draws all pictures of a trained net, and prints their paths."""
+    _need_matplotlib("figures")
+    run = open_run(options.run_dir)
+    found = _load(run.config["data"], options.data_dir)
+    rows = read_rows(options.run_dir / METRICS)
+    folder = options.out or options.run_dir / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in pictures(run, rows, found):
+        path = folder / f"{name}.png"
+        save_figure(path, figure)
+        print(path, flush=True)
+    return 0
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -205,6 +229,11 @@ def _place(options: argparse.Namespace) -> tuple[Path, str]:
     if (source / CONFIG).exists() and options.out in (None, source):
         return source, "auto"
     return options.out or _new_folder(options.data, options.model), options.resume
+
+
+def _need_matplotlib(command: str) -> None:
+    if find_spec("matplotlib") is None:
+        raise ImportError(f'{command} draws pictures: pip install "lenetjax[train]"')
 
 
 def _load(name: str, folder: Path | None) -> Dataset:

@@ -109,9 +109,7 @@ class Run(Callback):
 
     def save_figure(self, name: str, figure: Any) -> None:
         """Writes a picture."""
-        content = BytesIO()
-        figure.savefig(content, format="png", dpi=120)
-        write_whole(self.folder / name, content.getvalue())
+        save_figure(self.folder / name, figure)
 
     def _refuse_another(self) -> None:
         there = _read_config(self.folder / CONFIG)
@@ -167,6 +165,17 @@ def open_run(folder: Path) -> TrainedRun:
     tree = checkpoint.load(folder / MODEL, _tree(plan.params, plan.state))
     state = tree.pop(STATE, {})
     return TrainedRun(config, net, tree, state)
+
+
+def save_figure(path: Path, figure: Any) -> None:
+    """Writes a picture, whole or not at all.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    write_whole(path, content.getvalue())
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "user_cache": set(),
     "data": {"user_cache"},
     "checkpoint": {"specs", "trees"},
-    "inspection": {"specs", "core"},
+    "inspection": BASE | {"functional", "losses", "trees", "wrappers"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},
     "callbacks": BASE | {"measuring", "training"},
@@ -56,9 +56,11 @@ MAY_IMPORT = {
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
+    "gallery": BASE
+    | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
-    | {"callbacks", "checking", "data", "fitting", "inspection", "losses", "models"}
-    | {"runs", "tracking", "training"},
+    | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "losses"}
+    | {"models", "runs", "tracking", "training"},
     "cli": {"commands", "user_cache"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -69,6 +71,7 @@ PUBLIC = ["lenetjax"] + [
         "data",
         "functional",
         "inspection",
+        "inspection.figures",
         "layers",
         "losses",
         "models",

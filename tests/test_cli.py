@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import lenetjax as nn
+from lenetjax import gallery
 from lenetjax.cli import main
 from lenetjax.locks import locked
 
@@ -126,6 +127,67 @@ def test_predict_refuses_what_is_no_image(run_dir, tmp_path, capsys):
     assert "none.png" in failed(capsys, 1, "predict", run_dir, tmp_path / "none.png")
 
 
+ALWAYS = [
+    "activations", "confusion_matrix", "gradients", "landscape", "learning_curve",
+    "mistakes", "saliency", "weights",
+]  # fmt: skip
+OF_CONVOLUTIONS = [
+    "class_activation", "feature_maps_conv1", "feature_maps_conv2", "filters"
+]  # fmt: skip
+
+
+def drawn_in(folder):
+    """The names of the pictures in a folder that holds nothing else."""
+    for path in folder.iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.suffix == ".png"
+    return sorted(path.stem for path in folder.iterdir())
+
+
+def test_figures_draws_what_makes_sense_for_the_net(run_dir, tmp_path, capsys):
+    """Without convolutions no filters; a path for each picture; the run stays."""
+    before = contents(run_dir)
+    folder = tmp_path / "some" / "pictures"
+
+    assert main(["figures", str(run_dir), "--out", str(folder)]) == 0
+
+    assert drawn_in(folder) == ALWAYS
+    printed = capsys.readouterr().out.splitlines()
+    assert sorted(printed) == [str(folder / f"{name}.png") for name in ALWAYS]
+    assert contents(run_dir) == before
+
+
+def test_figures_of_a_lenet_stand_in_its_run(tmp_path, monkeypatch):
+    """With filters, maps of each convolution and class activation."""
+    monkeypatch.setattr(gallery, "LANDSCAPE_FLOPS", 0)  # a landscape of few points
+    folder = tmp_path / "run"
+    train = ["train", "--epochs", "1", "--batch-size", "256", "--out", str(folder)]
+    assert main(train) == 0
+
+    assert main(["figures", str(folder)]) == 0
+
+    assert drawn_in(folder / "figures") == sorted(ALWAYS + OF_CONVOLUTIONS)
+    assert main(["check", str(folder)]) == 0
+    assert main(train) == 0  # finds it finished, and leaves the pictures
+
+
+def test_figures_refuses_what_it_cannot_draw(run_dir, tmp_path, capsys, monkeypatch):
+    """One line: no run, no weights, no folder to write to, no matplotlib."""
+    assert "nowhere" in refused(capsys, "figures", tmp_path / "nowhere")
+    file = tmp_path / "file"
+    file.write_text("")
+    assert str(file) in refused(capsys, "figures", run_dir, "--out", file)
+    folder = tmp_path / "run"
+    shutil.copytree(run_dir, folder)
+    (folder / "metrics.jsonl").write_text("no json")
+    assert "metrics.jsonl is damaged" in refused(capsys, "figures", folder)
+    (folder / "model.safetensors").unlink()
+    assert "model.safetensors" in refused(capsys, "figures", folder)
+    assert not (folder / "figures").exists()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "pip install" in refused(capsys, "figures", run_dir)
+
+
 def test_summary_lists_the_layers(capsys):
     """The table of the tutorial's net, for one image."""
     assert main(["summary"]) == 0
@@ -178,6 +240,9 @@ def test_graph_follows_the_loss_and_its_gradient(capsys):
         (["train", "--data", "mnist", "--data-dir", "nowhere"], "nowhere"),
         (["evaluate", "nowhere"], "nowhere"),
         (["predict", "nowhere", "a.png"], "nowhere"),
+        (["figures"], "RUN_DIR"),
+        (["figures", "nowhere"], "nowhere"),
+        (["figures", "nowhere", "--platform", "abacus"], "invalid choice: 'abacus'"),
         (["predict"], "RUN_DIR"),
         (
             ["train", "--checkpoint-every", "0"],
