@@ -103,5 +103,5 @@ def _saved(path: Path) -> str:
 
 def _short(text: str) -> str:
     """A note as it can be shown on one line of a terminal."""
-    shown = json.dumps(text)[1:-1]
+    shown = json.dumps(text)[1:-1].replace('\\"', '"')
     return shown if len(shown) <= 70 else f"{shown[:67]}..."

@@ -29,11 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Everything heavy is imported by the commands, so that --help answers at once.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # argparse itself would point to the help that lists no options
+        command = f"{parser.prog} {options.command}"
+        slip = f"unrecognized arguments: {' '.join(unknown)}"
+        parser.exit(2, f"{command}: {slip} (see {command} --help)\n")
     if options.platform:
         os.environ["JAX_PLATFORMS"] = options.platform
     keep_programs()
     try:
+        if options.platform:
+            _need_platform(options.platform)
         from lenetjax import commands
 
         status: int = getattr(commands, options.command)(options)
@@ -54,6 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(options, " ".join(str(error).split()) or repr(error), 1)
     except (ValueError, ImportError, RuntimeError) as error:
         return _say(options, " ".join(str(error).split()), 2)
+
+
+def _need_platform(name: str) -> None:
+    import jax
+
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"--platform {name}: JAX finds none here; leave the option out, or install "
+            f'"lenetjax[cuda13]", "lenetjax[cuda12]" or "lenetjax[tpu]". {error}'
+        ) from None
 
 
 def _drop_output() -> None:
@@ -86,10 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         default="digits",
         help="scikit-learn's 1,797 digits (no download), or MNIST's 70,000",
     )
-    add("--model", choices=MODELS, default="lenet")
+    add("--model", **_MODEL)
     add("--epochs", type=_positive_int, help="default: 30 for digits, 5 for mnist")
     add("--batch-size", type=_positive_int, help="default: 32 for digits, 64 for mnist")
-    add("--optimizer", choices=OPTIMIZERS, default="sgd")
+    add("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: sgd")
     add(
         "--learning-rate",
         type=_positive_float,
@@ -99,7 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--momentum", type=_momentum, help="of sgd, nesterov and rmsprop (default: 0.9)"
     )
-    add("--seed", type=_seed, default=0, help="decides everything that is random")
+    add(
+        "--seed",
+        type=_seed,
+        default=0,
+        help="decides everything that is random (default: 0)",
+    )
     add("--out", type=Path, metavar="RUN_DIR", help="default: a new folder in runs/")
     add(
         "--resume",
@@ -134,27 +158,36 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data-dir", **_DATA_DIR)
 
     evaluate = commands.add_parser("evaluate", help="test a trained net")
-    evaluate.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    evaluate.add_argument("run_dir", **_RUN_DIR)
     evaluate.add_argument("--data-dir", **_DATA_DIR)
 
     predict = commands.add_parser("predict", help="read digits from image files")
-    predict.add_argument("run_dir", type=Path, metavar="RUN_DIR")
-    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    predict.add_argument("run_dir", **_RUN_DIR)
+    predict.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="a file of one digit (PNG, JPEG, BMP, GIF or WEBP) of any size, with dark "
+        "ink on light paper or light on dark",
+    )
 
     figures = commands.add_parser("figures", help="draw all pictures of a trained net")
-    figures.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    figures.add_argument("run_dir", **_RUN_DIR)
     figures.add_argument(
         "--out", type=Path, metavar="DIR", help="default: figures in RUN_DIR"
     )
     figures.add_argument("--data-dir", **_DATA_DIR)
 
     summary = commands.add_parser("summary", help="list a net's layers")
-    summary.add_argument("--model", choices=MODELS, default="lenet")
-    summary.add_argument("--format", choices=TABLES, default="text")
+    summary.add_argument("--model", **_MODEL)
+    summary.add_argument(
+        "--format", choices=TABLES, default="text", help="default: text"
+    )
 
     graph = commands.add_parser("graph", help="follow a net's loss, layer by layer")
-    graph.add_argument("--model", choices=MODELS, default="lenet")
-    graph.add_argument("--format", choices=GRAPHS, default="text")
+    graph.add_argument("--model", **_MODEL)
+    graph.add_argument("--format", choices=GRAPHS, default="text", help="default: text")
     graph.add_argument(
         "--backward", action="store_true", help="the gradient's way back"
     )
@@ -162,7 +195,12 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check", help="verify a run, a checkpoint, weights or an IDX file"
     )
-    check.add_argument("path", type=Path, metavar="RUN_DIR|FILE")
+    check.add_argument(
+        "path",
+        type=Path,
+        metavar="RUN_DIR|FILE",
+        help="a run's folder, a folder of checkpoints, or one file",
+    )
 
     for command in (train, evaluate, predict, figures, summary, graph, check):
         command.add_argument(
@@ -172,6 +210,18 @@ def _parser() -> argparse.ArgumentParser:
         )
     return parser
 
+
+_MODEL: dict[str, Any] = {
+    "choices": MODELS,
+    "default": "lenet",
+    "help": "default: lenet, the tutorial's net",
+}
+
+_RUN_DIR: dict[str, Any] = {
+    "type": Path,
+    "metavar": "RUN_DIR",
+    "help": "the folder that lenetjax train saved in",
+}
 
 _DATA_DIR: dict[str, Any] = {
     "type": Path,

@@ -140,7 +140,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Layer, Plan]:
 
     Raises:
       OSError: the file cannot be read.
-      ValueError: it is not what a run leaves there.
+      ValueError: there is none, or it is not what a run leaves there.
     """
     config = _read_config(folder / CONFIG)
     try:
@@ -158,8 +158,8 @@ def open_run(folder: Path) -> TrainedRun:
     """Reads a run's folder.
 
     Raises:
-      OSError: the folder or a file in it is missing or cannot be read.
-      ValueError: a file is not what a run leaves there.
+      OSError: a file in it cannot be read, or there are no weights yet.
+      ValueError: it holds no run, or a file is not what a run leaves there.
     """
     config, net, plan = read_config(folder)
     tree = checkpoint.load(folder / MODEL, _tree(plan.params, plan.state))
@@ -217,6 +217,11 @@ def _tree(params: Params, state: State) -> dict[str, Any]:
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(
+            f"{path.parent} holds no run, as there is no {path}; name the folder that "
+            "lenetjax train saved in"
+        ) from None
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON file: {error}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:

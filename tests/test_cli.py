@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -232,13 +233,17 @@ def test_graph_follows_the_loss_and_its_gradient(capsys):
         (["train", "--momentum", "1"], "--momentum: must be from 0 up to 1"),
         (["train", "--seed", "-1"], "--seed: must be from 0"),
         (["train", "--optimizer", "sdg"], "invalid choice: 'sdg'"),
-        (["train", "--optimizr", "sgd"], "unrecognized arguments: --optimizr"),
+        (
+            ["train", "--optimizr", "sgd"],
+            "train: unrecognized arguments: --optimizr sgd (see lenetjax train --help)",
+        ),
+        (["summary", "runs"], "lenetjax summary: unrecognized arguments: runs"),
         (
             ["train", "--optimizer", "adam", "--momentum", "0.5"],
             "adam has no --momentum",
         ),
         (["train", "--data", "mnist", "--data-dir", "nowhere"], "nowhere"),
-        (["evaluate", "nowhere"], "nowhere"),
+        (["evaluate", "nowhere"], "nowhere holds no run, as there is no nowhere/"),
         (["predict", "nowhere", "a.png"], "nowhere"),
         (["figures"], "RUN_DIR"),
         (["figures", "nowhere"], "nowhere"),
@@ -320,6 +325,7 @@ def test_check_says_what_is_there_and_whole(run_dir, tmp_path, capsys):
     assert "a run of mlp on digits" in shown
     assert "2 epochs, test accuracy" in shown
     assert shown.count("whole, ") == 2
+    assert '  setup: {"seed": 0, ' in shown
     assert main(["check", str(run_dir / "model.safetensors")]) == 0
     assert "fc1.weight float32[1024," in capsys.readouterr().out
     assert main(["check", str(idx)]) == 0
@@ -544,3 +550,19 @@ def test_python_m_is_the_same_program(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert "81,194" in done.stdout
+
+
+@pytest.mark.skipif(bool(find_spec("libtpu")), reason="there may be a TPU")
+def test_a_platform_that_is_not_there_is_named(tmp_path):
+    """In a process of its own, as JAX chooses its platform once."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lenetjax", "summary", "--platform", "tpu"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("lenetjax summary: --platform tpu: JAX finds none")
+    assert len(done.stderr.splitlines()) == 1
