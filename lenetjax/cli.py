@@ -180,17 +180,20 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--data-dir", **_DATA_DIR)
 
     summary = commands.add_parser("summary", help="list a net's layers")
-    summary.add_argument("--model", **_MODEL)
     summary.add_argument(
         "--format", choices=TABLES, default="text", help="default: text"
     )
 
     graph = commands.add_parser("graph", help="follow a net's loss, layer by layer")
-    graph.add_argument("--model", **_MODEL)
     graph.add_argument("--format", choices=GRAPHS, default="text", help="default: text")
     graph.add_argument(
         "--backward", action="store_true", help="the gradient's way back"
     )
+
+    for command in (summary, graph):
+        which = command.add_mutually_exclusive_group()
+        which.add_argument("run_dir", nargs="?", **_RUN_DIR)
+        which.add_argument("--model", **_MODEL)
 
     check = commands.add_parser(
         "check", help="verify a run, a checkpoint, weights or an IDX file"

@@ -29,6 +29,7 @@ from lenetjax.runs import (
     TENSORBOARD,
     Run,
     open_run,
+    read_config,
     read_rows,
     save_figure,
 )
@@ -176,7 +177,7 @@ def figures(options: argparse.Namespace) -> int:
 
 def summary(options: argparse.Namespace) -> int:
     """Prints a net's layers with their shapes, params and FLOPs for one image."""
-    table = inspection.summary(_model(options.model), _image())
+    table = inspection.summary(*_net(options))
     if options.format == "json":
         rows = [row._asdict() for row in table.rows]
         print(json.dumps({"input": table.input, "rows": rows}, indent=2))
@@ -187,8 +188,8 @@ def summary(options: argparse.Namespace) -> int:
 
 def graph(options: argparse.Namespace) -> int:
     """Prints what a net's loss of one image computes, or what its gradient does."""
-    net = _model(options.model)
-    image, label = _image(), jax.ShapeDtypeStruct((1,), jnp.int32)
+    net, image = _net(options)
+    label = jax.ShapeDtypeStruct((1,), jnp.int32)
     params, state = jax.eval_shape(net.init_with_state, jax.random.key(0), image)
 
     def loss(
@@ -244,8 +245,12 @@ def _load(name: str, folder: Path | None) -> Dataset:
     return data.mnist(folder, image_size=IMAGE[0])
 
 
-def _image() -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
+def _net(options: argparse.Namespace) -> tuple[Layer, jax.ShapeDtypeStruct]:
+    """The net of a run, or one by its name, and an image for it."""
+    if options.run_dir is not None:
+        _, net, plan = read_config(options.run_dir)
+        return net, plan.x
+    return _model(options.model), jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
 
 
 def _model(name: str) -> Layer:

@@ -209,6 +209,21 @@ def test_summary_in_other_forms(capsys):
 
 
 @pytest.mark.compiled
+def test_summary_and_graph_take_a_run(run_dir, tmp_path, capsys):
+    """The net is the one that was trained there; another name beside it is a slip."""
+    assert main(["summary", str(run_dir)]) == 0
+    of_run = capsys.readouterr().out
+    assert main(["summary", "--model", "mlp"]) == 0
+    assert of_run == capsys.readouterr().out
+    assert main(["graph", str(run_dir)]) == 0
+    assert capsys.readouterr().out.startswith("input -> flatten -> linear")
+
+    assert str(tmp_path) in failed(capsys, 2, "summary", tmp_path)
+    with pytest.raises(SystemExit):
+        main(["graph", str(run_dir), "--model", "mlp"])
+
+
+@pytest.mark.compiled
 def test_graph_follows_the_loss_and_its_gradient(capsys):
     """There from the input, back from the loss, and as a picture."""
     assert main(["graph", "--model", "mlp"]) == 0
@@ -237,7 +252,7 @@ def test_graph_follows_the_loss_and_its_gradient(capsys):
             ["train", "--optimizr", "sgd"],
             "train: unrecognized arguments: --optimizr sgd (see lenetjax train --help)",
         ),
-        (["summary", "runs"], "lenetjax summary: unrecognized arguments: runs"),
+        (["check", "a", "b"], "lenetjax check: unrecognized arguments: b"),
         (
             ["train", "--optimizer", "adam", "--momentum", "0.5"],
             "adam has no --momentum",
