@@ -182,6 +182,24 @@ def test_a_shared_layer_stands_once_for_each_call():
     assert sorted(made) == ["fc/bias", "fc/weight"]
 
 
+def test_all_arrays_of_the_input_are_called_so():
+    """An input that is a dict is one input, and what comes after it is none."""
+    net = nn.compose(lambda net, x: net.fc(x["left"] - x["right"]), fc=nn.linear(2))
+    x = {"left": X, "right": X}
+    params = jax.eval_shape(net.init, jax.random.key(0), x)
+
+    def loss(params, pair, target):
+        return nn.losses.mse(net.apply(params, pair), target)
+
+    graph = nn.graph(loss, params, x, jax.eval_shape(net.apply, params, x))
+    assert [node.label for node in graph.nodes if not node.operations] == [
+        "input/left",
+        "input/right",
+        "target",
+        "loss",
+    ]
+
+
 def test_a_residual_goes_around():
     """The input is added to the body's output, and the way back forks there."""
     net = nn.residual(nn.serial(fc=nn.linear(3), act=jnp.tanh))
