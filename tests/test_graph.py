@@ -182,6 +182,24 @@ def test_a_shared_layer_stands_once_for_each_call():
     assert sorted(made) == ["fc/bias", "fc/weight"]
 
 
+def test_all_arrays_of_the_input_are_called_so():
+    """An input that is a dict is one input, and what comes after it is none."""
+    net = nn.compose(lambda net, x: net.fc(x["left"] - x["right"]), fc=nn.linear(2))
+    x = {"left": X, "right": X}
+    params = jax.eval_shape(net.init, jax.random.key(0), x)
+
+    def loss(params, pair, target):
+        return nn.losses.mse(net.apply(params, pair), target)
+
+    graph = nn.graph(loss, params, x, jax.eval_shape(net.apply, params, x))
+    assert [node.label for node in graph.nodes if not node.operations] == [
+        "input/left",
+        "input/right",
+        "target",
+        "loss",
+    ]
+
+
 def test_a_residual_goes_around():
     """The input is added to the body's output, and the way back forks there."""
     net = nn.residual(nn.serial(fc=nn.linear(3), act=jnp.tanh))
@@ -316,6 +334,8 @@ PICTURES = {
     "two inputs": lambda: nn.graph(lambda x, y: (x @ y.T, x), X, X),
     "one node": lambda: nn.graph(lambda x: x, X),
     "resnet": lambda: _resnet(),
+    "shared": lambda: _shared(),
+    "shared back": lambda: _shared().backward(),
 }
 
 
@@ -328,6 +348,33 @@ def _resnet():
     net, x = nn.models.resnet20(), jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     params, state = jax.eval_shape(net.init_with_state, jax.random.key(0), x)
     return nn.graph(lambda p, s, x: net.apply(p, x, state=s), params, state, x)
+
+
+def _shared():
+    """A residual that is called twice: arrows go around, and meet others."""
+    block = nn.residual(nn.serial(fc=nn.linear(3), relu=jax.nn.relu))
+    net = nn.compose(lambda net, x: net.block(net.block(x)), block=block)
+    return graph_of(net)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_shapes_in_a_picture_can_be_read(name):
+    """Those on the arrows lie inside of the picture, and none upon another."""
+    root = ElementTree.fromstring(PICTURES[name]().svg())  # noqa: S314 (our own)
+    space = "{http://www.w3.org/2000/svg}"
+    share = {"start": 0, "middle": 0.5, "end": 1}
+    seen = []
+    for text in root.iterfind(f"{space}text"):
+        wide, high = 6.6 * len(text.text), 11  # in a monospaced font of this size
+        left = float(text.get("x")) - wide * share[text.get("text-anchor")]
+        top = float(text.get("y")) - high
+        assert left >= 0
+        assert left + wide <= float(root.get("width"))
+        for other, a, b, c in seen:
+            apart = left + wide <= a or b <= left or abs(top - c) >= high
+            assert apart, (text.text, other)
+        seen.append((text.text, left, left + wide, top))
+    assert seen or len(PICTURES[name]().edges) == 0
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -344,7 +391,8 @@ def test_the_picture_shows_each_node_apart(name):
         for rect in root.iterfind(f"{space}g/{space}rect")
     ]
     assert len(boxes) == len(graph.nodes)
-    assert len(root.findall(f"{space}path")) == len(graph.edges)
+    joined = {(source, target) for source, target, _ in graph.edges}
+    assert len(root.findall(f"{space}path")) == len(joined)
     assert not root.findall(f".//{space}script")
     for i, (x, y, w, h) in enumerate(boxes):
         assert x >= 0

@@ -207,14 +207,17 @@ def _built(
             if belongs(params[number], group.node):
                 group.node.params.append(params[number])
                 group.takes.remove(number)
-    named = False
+    called = ""  # the argument that is the input
     used = {number for group in groups for number in group.takes} | ends
     for source in sources:
         if source.number in used:
             is_param = source.number in params
-            first = not (is_param or named or saves)
-            draft.source(source._replace(name="input") if first else source, is_param)
-            named |= first
+            first = not (is_param or called or saves)
+            if first:
+                called = source.name
+            if first or (source.path and source.name == called):
+                source = source._replace(name="input")
+            draft.source(source, is_param)
     for group in groups:
         index = draft.add(group.node)
         for number in sorted(group.takes):

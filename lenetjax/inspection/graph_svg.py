@@ -8,34 +8,104 @@ from lenetjax.inspection.graph_text import Edges, caption, neighbours
 from lenetjax.inspection.nodes import Node
 
 LETTER, LINE = 7.3, 16.0  # a letter's width and a line's height, in pixels
+SMALL, SMALL_LINE = 6.7, 13.0  # those of the shapes on arrows
 PAD, APART, BELOW, MARGIN = 8.0, 24.0, 44.0, 12.0
 SWEEPS = 6  # up and down, to bring boxes near to those that they are joined to
+MOST_SHAPES = 3  # on one arrow
 LAYER, OTHER, OUTSIDE = "#cfe4f7", "#f1f1f1", "#ffffff"
 
 
 class Box:
-    """What takes up room in a row: a node, or an arrow on its way through."""
+    """What takes up room in a row: a node, or an arrow on its way through.
 
-    def __init__(self, lines: Sequence[str], row: int) -> None:
+    An arrow that goes through rows has its shapes in the first of them.
+    """
+
+    def __init__(
+        self, lines: Sequence[str], row: int, shapes: Sequence[str] = ()
+    ) -> None:
         self.lines, self.row = lines, row
-        self.width = 2 * PAD + LETTER * max(map(len, lines)) if lines else 2 * PAD
+        self.width = 2 * PAD + max(_width(lines, LETTER), _width(shapes, SMALL))
         self.height = 2 * PAD + LINE * len(lines)
+        self.room = self.width  # with the shapes above and below it
         self.x = self.y = 0.0  # the middle of its upper edge
         self.above: list[Box] = []
         self.below: list[Box] = []
 
 
+class Arrow:
+    """The boxes that it goes through, and the shapes on it."""
+
+    def __init__(self, source: Box, target: Box, shapes: Sequence[str]) -> None:
+        more = len(shapes) - MOST_SHAPES + 1
+        self.shapes = (
+            [*shapes[: MOST_SHAPES - 1], f"+ {more} more"]
+            if len(shapes) > MOST_SHAPES
+            else shapes
+        )
+        rows = range(source.row + 1, target.row)
+        between = [Box((), row, () if i else self.shapes) for i, row in enumerate(rows)]
+        self.path = [source, *between, target]
+        for one, other in pairwise(self.path):
+            one.below.append(other)
+            other.above.append(one)
+
+    def make_room(self) -> None:
+        """Keeps neighbours so far off that the shapes fit beside a short arrow."""
+        source, target = self.path[0], self.path[-1]
+        if len(self.path) == 2:
+            crowded = target if len(source.below) > 1 else source
+            if max(len(source.below), len(target.above)) > 1:
+                wide = 2 * (_width(self.shapes, SMALL) + PAD)
+                crowded.room = max(crowded.room, wide)
+
+    def words(self) -> tuple[float, float, str]:
+        """Where its shapes stand: x and y of their middle line, and their anchor."""
+        source, first = self.path[0], self.path[1]
+        if len(self.path) > 2:
+            return first.x, first.y + first.height / 2, "middle"
+        forks, joins = len(source.below) > 1, len(first.above) > 1
+        along, down = (
+            (0.65, 0.6) if forks and joins
+            else (1.0, 0.7) if forks  # near the ends that lie apart
+            else (0.0, 0.3) if joins
+            else (0.5, 0.5)
+        )  # fmt: skip
+        tall = SMALL_LINE * len(self.shapes) / 2 / BELOW
+        down = min(max(down, tall), 1 - tall)
+        x = source.x + along * (first.x - source.x)
+        y = source.y + source.height
+        y += down * (first.y - y)
+        leans = first.x - source.x if forks else source.x - first.x if joins else 0.0
+        return (x - 8, y, "end") if leans < -1 else (x + 6, y, "start")
+
+    def reach(self) -> tuple[float, float]:
+        """How far its shapes go to the left and to the right."""
+        x, _, anchor = self.words()
+        wide = _width(self.shapes, SMALL)
+        left = x - wide * {"start": 0, "middle": 0.5, "end": 1}[anchor]
+        return left, left + wide
+
+
 def picture(nodes: Sequence[Node], edges: Edges) -> str:
-    """An SVG, complete in itself."""
+    """An SVG, complete in itself. Between two nodes is one arrow, for all shapes."""
     boxes = [*map(Box, map(caption, nodes), _rows(nodes, edges))]
-    arrows = [(_path(boxes[a], boxes[b]), shape) for a, b, shape in edges]
-    rows = _placed([*boxes, *(box for path, _ in arrows for box in path[1:-1])])
-    rights = [box.x + box.width / 2 for row in rows for box in row]
-    rights += [path[0].x + LETTER * len(shape) for path, shape in arrows]
-    width = max(rights) + MARGIN
+    shapes: dict[tuple[int, int], list[str]] = {}
+    for a, b, shape in edges:
+        shapes.setdefault((a, b), []).append(shape)
+    arrows = [Arrow(boxes[a], boxes[b], texts) for (a, b), texts in shapes.items()]
+    for arrow in arrows:
+        arrow.make_room()
+    every = [*boxes, *(box for arrow in arrows for box in arrow.path[1:-1])]
+    _place(every)
+    reaches = [arrow.reach() for arrow in arrows]
+    reaches += [(box.x - box.width / 2, box.x + box.width / 2) for box in every]
+    left, right = min(reach[0] for reach in reaches), max(reach[1] for reach in reaches)
+    for box in every:
+        box.x += MARGIN - left
+    width = right - left + 2 * MARGIN
     height = max(box.y + box.height for box in boxes) + MARGIN
-    body = [_arrow(path, shape) for path, shape in arrows]
-    body += map(_box, boxes, nodes)
+    body = [*map(_line, arrows), *map(_words, arrows), *map(_box, boxes, nodes)]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" '
         f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" '
@@ -45,6 +115,10 @@ def picture(nodes: Sequence[Node], edges: Edges) -> str:
         '</defs><rect width="100%" height="100%" fill="white"/>'
         f"{''.join(body)}</svg>"
     )
+
+
+def _width(lines: Sequence[str], letter: float) -> float:
+    return letter * max(map(len, lines), default=0)
 
 
 def _rows(nodes: Sequence[Node], edges: Edges) -> list[int]:
@@ -59,18 +133,8 @@ def _rows(nodes: Sequence[Node], edges: Edges) -> list[int]:
     return rows
 
 
-def _path(source: Box, target: Box) -> list[Box]:
-    """The boxes that an arrow goes through, with room in the rows between."""
-    between = (Box((), row) for row in range(source.row + 1, target.row))
-    path = [source, *between, target]
-    for one, other in pairwise(path):
-        one.below.append(other)
-        other.above.append(one)
-    return path
-
-
-def _placed(boxes: Sequence[Box]) -> list[list[Box]]:
-    """Puts each box into its place; returns the rows."""
+def _place(boxes: Sequence[Box]) -> None:
+    """Puts each box into its place; the left end is to be found yet."""
     rows: list[list[Box]] = [[] for _ in range(1 + max(box.row for box in boxes))]
     for box in boxes:
         rows[box.row].append(box)
@@ -81,18 +145,13 @@ def _placed(boxes: Sequence[Box]) -> list[list[Box]]:
             _drawn(row, [box.below for box in row])
         for row in rows:  # the last, so that a chain hangs straight
             _drawn(row, [box.above for box in row])
-    left = min(box.x - box.width / 2 for row in rows for box in row)
     top = MARGIN
     for row in rows:
+        tall = max((box.height for box in row), default=0)
         for box in row:
-            box.x += MARGIN - left
             box.y = top
-        top += max((box.height for box in row), default=0) + BELOW
-    for row in rows:  # an arrow on its way is as tall as its row
-        tall = max(box.height for box in row)
-        for box in row:
-            box.height = box.height if box.lines else tall
-    return rows
+            box.height = box.height if box.lines else tall  # an arrow on its way
+        top += tall + BELOW
 
 
 def _drawn(row: list[Box], joined: Sequence[Sequence[Box]]) -> None:
@@ -110,31 +169,35 @@ def _spread(row: Sequence[Box], wished: Sequence[float]) -> None:
     """Places boxes side by side, none upon another, about where each wants to be."""
     edge, starts = float("-inf"), []
     for box, wish in zip(row, wished, strict=True):
-        x = max(wish, edge + box.width / 2)
+        x = max(wish, edge + box.room / 2)
         starts.append(x)
-        edge = x + box.width / 2 + APART
+        edge = x + box.room / 2 + APART
     pushed = sum(x - wish for x, wish in zip(starts, wished, strict=True))
     for box, x in zip(row, starts, strict=True):
         box.x = x - pushed / len(row)
 
 
-def _arrow(path: Sequence[Box], shape: str) -> str:
-    start, first = path[0], path[1]
-    x, y = start.x, start.y + start.height
-    d = [f"M{x:.1f} {y:.1f}"]
-    for here, after in pairwise(path):
+def _line(arrow: Arrow) -> str:
+    start = arrow.path[0]
+    d = [f"M{start.x:.1f} {start.y + start.height:.1f}"]
+    for here, after in pairwise(arrow.path):
         top, bottom = here.y + here.height, after.y
         half = (top + bottom) / 2
         d.append(
             f"L{here.x:.1f} {top:.1f}C{here.x:.1f} {half:.1f} "
             f"{after.x:.1f} {half:.1f} {after.x:.1f} {bottom:.1f}"
         )
-    part = 0.7 if len(start.below) > 1 else 0.3  # where arrows are apart
-    at, half = x + part * (first.x - x), y + part * (first.y - y)
-    return (
-        f'<path d="{"".join(d)}" fill="none" stroke="#555" marker-end="url(#tip)"/>'
-        f'<text x="{at + 5:.1f}" y="{half + 4:.1f}" font-size="11" fill="#444" '
-        f'stroke="white" stroke-width="3" paint-order="stroke">{escape(shape)}</text>'
+    return f'<path d="{"".join(d)}" fill="none" stroke="#555" marker-end="url(#tip)"/>'
+
+
+def _words(arrow: Arrow) -> str:
+    x, middle, anchor = arrow.words()
+    first = middle + 4 - SMALL_LINE * (len(arrow.shapes) - 1) / 2
+    return "".join(
+        f'<text x="{x:.1f}" y="{first + SMALL_LINE * i:.1f}" text-anchor="{anchor}" '
+        'font-size="11" fill="#444" stroke="white" stroke-width="4" '
+        f'paint-order="stroke">{escape(shape)}</text>'
+        for i, shape in enumerate(arrow.shapes)
     )
 
 
