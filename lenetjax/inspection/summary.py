@@ -99,7 +99,8 @@ class Summary:
         table = f"<table>{''.join(rows)}</table>"
         if self.error is None:
             return table
-        return f"{table}<pre>{escape(str(self.error))}</pre>"
+        wrapped = '<pre style="white-space:pre-wrap">'
+        return f"{table}{wrapped}{escape(str(self.error))}</pre>"
 
 
 def summary(net: Layer, x: PyTree) -> Summary:
@@ -218,7 +219,7 @@ def _padded(line: tuple[str, ...], widths: list[int]) -> Iterator[str]:
 
 def _html_row(tag: str, line: tuple[str, ...]) -> str:
     cells = (
-        f'<{tag} style="text-align:{"left" if i < TEXTS else "right"}">'
+        f'<{tag} style="padding:0 0.5em;text-align:{"left" if i < TEXTS else "right"}">'
         f"{escape(cell)}</{tag}>"
         for i, cell in enumerate(line)
     )
