@@ -23,6 +23,7 @@ def init_and_apply(layer, x, **options):
     return layer.apply(layer.init(jax.random.key(0), x), x, **options)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("bad", [-1, 4, 2**31 - 1, -(2**31)])
 def test_an_int_out_of_range_is_refused_or_nan(bad):
     """Known values are refused; traced ones give NaN, and nothing to the gradient."""

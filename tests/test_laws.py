@@ -134,6 +134,7 @@ def test_a_law_on_params_can_be_broken():
     breaks("params", lambda key, x: {"inner": {}}, lambda params, x: x)
 
 
+@pytest.mark.compiled
 def test_a_law_on_jit_can_be_broken():
     """A layer that looks whether it is traced."""
 

@@ -60,6 +60,7 @@ def test_an_offset_of_the_logits_costs_no_digits(logits, want):
     np.testing.assert_allclose(loss, want, rtol=1e-6)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("wrong", [-1, 4, 100])
 def test_a_label_out_of_range_is_refused(wrong):
     """Where the values are known the message has the range; under jit it is NaN."""
@@ -162,6 +163,7 @@ def test_half_precision_of(name):
     assert getattr(losses, name)(*args).dtype == jnp.bfloat16
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "at", "bad", "message"),
     [("poisson_nll", 1, -1, "targets must be counts, 0 or more, got -1"),
@@ -200,6 +202,7 @@ def test_wrong_values(name, at, bad, message):
     assert np.isnan(slopes.reshape(-1)[0])
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "args"),
     [("margin_ranking", (SIGNS * 9.0, SIGNS * -9.0, jnp.array([2, -2]))),
@@ -272,6 +275,7 @@ def test_batchmean_needs_a_batch():
         losses.kl_div(jnp.zeros(()), jnp.zeros(()), reduction="batchmean")
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("row", [[0.5, 0.25, 0.0], [1.5, -0.5, 0.0]])
 def test_what_is_no_distribution(row):
     """Probabilities that are negative or do not sum to 1, as the targets."""

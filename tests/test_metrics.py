@@ -152,6 +152,7 @@ def test_a_streaming_mean_goes_through_scan():
     assert np.isnan(mean.result(mean.start()))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("bad", [{"labels": WRONG}, {"labels": -WRONG}, {"logits": 1}])
 def test_wrong_labels_and_nan_never_look_like_a_number(bad):
     """Labels are refused where they are known; under jit nothing is plausible."""

@@ -37,6 +37,7 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+@pytest.mark.compiled  # one trains 32 nets in one program
 @every_notebook
 @pytest.mark.filterwarnings("ignore")  # those of the packages that run notebooks
 def test_runs(path, tmp_path):

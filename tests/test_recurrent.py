@@ -93,6 +93,7 @@ def test_only_what_drops_asks_for_a_key():
         layer.apply(params, X, train=True)
 
 
+@pytest.mark.compiled
 @kinds
 def test_longer_sequences_are_no_more_to_compile(kind):
     """The steps are a loop, in which the carry's is the only product of matrices."""
@@ -133,6 +134,7 @@ def test_lengths_of_any_integers(kind, dtype):
     assert [int((one != 0).any(-1).sum()) for one in y] == [3, 120]
 
 
+@pytest.mark.compiled
 @kinds
 def test_wrong_lengths_give_nan_when_compiled(kind):
     """That example alone is lost, in outputs and carry."""

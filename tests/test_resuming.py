@@ -399,6 +399,7 @@ def test_a_seed_may_be_numpys(tmp_path):
         train(seed=3, epochs=1, checkpoints=tmp_path)
 
 
+@pytest.mark.compiled
 def test_memory_that_does_not_suffice_is_said_with_the_batch_size():
     greedy = nn.serial(fc=nn.linear(3), grow=_grow)
     with pytest.raises(MemoryError, match=r"7 images.*batch_size=3"):
@@ -426,6 +427,7 @@ def test_checked_mode_names_the_layer():
         train(words, layers=reader, checked=True)
 
 
+@pytest.mark.compiled
 def test_checked_mode_finds_what_only_the_gradient_has():
     """The root of zero is zero, and its slope is not finite."""
 
@@ -436,6 +438,7 @@ def test_checked_mode_finds_what_only_the_gradient_has():
         train(layers=nn.serial(fc=nn.linear(3), slope=slope), checked=True)
 
 
+@pytest.mark.compiled
 def test_checked_mode_computes_the_same():
     """For a net that is as it should be: the fast paths included."""
     rng = np.random.default_rng(0)

@@ -110,6 +110,7 @@ def test_the_mean_of_no_losses_is_nan_and_never_trains():
         nn.fit(nn.linear(10), optax.sgd(0.1), data, epochs=1, progress=False)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("label", [10, -1, 12])
 def test_under_jit_a_wrong_label_gives_no_number(label):
     """A value cannot be refused there: loss and gradient are NaN, which fit finds."""
@@ -120,6 +121,7 @@ def test_under_jit_a_wrong_label_gives_no_number(label):
     assert np.isnan(slope[1]).all()
 
 
+@pytest.mark.compiled
 def test_under_jit_an_index_beyond_gives_no_number():
     """Checked mode names it: see the test of `fit`."""
     net, params = nn.embedding(5, 2), {"weight": jnp.ones((5, 2))}

@@ -84,6 +84,7 @@ def test_any_optimizer_trains_a_net_with_state(points, optimizer):
     assert float(jnp.abs(run.state["bn"]["mean"]).max()) > 0
 
 
+@pytest.mark.compiled
 def test_the_run_is_donated(points):
     """The buffers of the run that goes into a step are used again for its result."""
     net, optimizer = nn.linear(3), optax.sgd(0.1)
@@ -134,6 +135,7 @@ def test_fit_counts_every_image(points):
     ]  # fmt: skip
 
 
+@pytest.mark.compiled
 def test_fit_compiles_once_for_each_shape(points):
     """Ten epochs trace the step for the full and for the last batch, and no more."""
     traced = []

@@ -51,6 +51,7 @@ def test_repeat_is_a_loop_over_copies(remat, train):
     equal(new_state, jax.tree.map(lambda *arrays: jnp.stack(arrays), *states))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("room", ["for all", "for two", "for none"])
 @pytest.mark.parametrize("train", [False, True])
 def test_an_ensemble_is_its_copies(train, room, monkeypatch):
@@ -103,6 +104,7 @@ def test_copies_start_apart(combinator):
     assert (params["weight"][0] != params["weight"][1]).all()
 
 
+@pytest.mark.compiled
 def test_repeat_compiles_one_copy():
     """The program of a hundred copies is as long as that of two."""
 
