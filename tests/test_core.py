@@ -247,14 +247,14 @@ def test_errors_name_the_layer_under_jit_too():
 
 
 def test_each_child_runs_under_its_name():
-    """Profiles and jaxprs carry the user's names, nested (rule 9)."""
+    """Profiles and jaxprs carry the user's names, nested, then settings (rule 9)."""
     net = small_net()
     params = net.init(fresh(), IMAGES)
 
     compiled = jax.jit(net.apply).lower(params, IMAGES).as_text(debug_info=True)
 
-    assert "conv1/dot_general" in compiled
-    assert "block/fc1/dot_general" in compiled
+    assert "conv1/conv2d(3, kernel_size=3)/conv2d/dot_general" in compiled
+    assert "block/fc1/linear(4)/linear/dot_general" in compiled
 
 
 def test_a_layer_describes_itself():
