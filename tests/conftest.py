@@ -24,6 +24,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("lenetjax")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leaves variants to the sweep; what is named on the command line stays."""
+    named = any("::" in argument for argument in config.args)
+    if named or config.getoption("--hypothesis-profile") == "sweep":
+        return
+    variants = [item for item in items if item.get_closest_marker("variant")]
+    config.hook.pytest_deselected(items=variants)
+    items[:] = [item for item in items if not item.get_closest_marker("variant")]
+
+
 @pytest.fixture(autouse=True)
 def rank_promotion():
     """Forbids silent broadcasting between arrays of different rank."""

@@ -11,13 +11,19 @@ from lenetjax.testing import LawError, check_layer
 
 
 def cases(**flags):
-    """Parametrizes a test over the catalogue's cases with these flags."""
-    chosen = [
-        case
-        for case in CATALOGUE
-        if all(getattr(case, flag) is value for flag, value in flags.items())
-    ]
-    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.name)
+    """Parametrizes a test over the catalogue's cases with these flags.
+
+    The first case of each function is always tested; its variants are left to the long
+    run, which CONTRIBUTING.md tells of.
+    """
+    chosen, kinds = [], set()
+    for case in CATALOGUE:
+        if all(getattr(case, flag) is value for flag, value in flags.items()):
+            kind = case.name.split()[0]
+            marks = [pytest.mark.variant] if kind in kinds else []
+            chosen.append(pytest.param(case, id=case.name, marks=marks))
+            kinds.add(kind)
+    return pytest.mark.parametrize("case", chosen)
 
 
 def run(case, params, state, x, train=False, seed=2):
