@@ -52,12 +52,14 @@ def with_jit(request):
 def quick_compilation(request):
     """Compiles without XLA's optimizations, except where much is computed or shown.
 
-    A sweep compiles as users do.
+    A sweep compares with PyTorch as users compile.
     """
-    as_users_do = ("test_training", "test_design", "test_doctests")
-    compiles_much = request.module.__name__ not in as_users_do
+    name = request.module.__name__
     sweeps = request.config.getoption("--hypothesis-profile") == "sweep"
-    jax.config.update("jax_disable_most_optimizations", compiles_much and not sweeps)
+    as_users_do = name in ("test_training", "test_design", "test_doctests") or (
+        sweeps and name.startswith("test_torch")
+    )
+    jax.config.update("jax_disable_most_optimizations", not as_users_do)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
 
