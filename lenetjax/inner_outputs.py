@@ -48,8 +48,12 @@ def has_places(layer: Layer) -> bool:
 
 def is_wanted(call: Call) -> bool:
     """Whether the output of this call is wanted, be it the layer's first or a later."""
-    names = (name.partition("#")[0] for name in call.path.split("/"))
-    return "/".join(names) in call.taps
+    return first_call(call.path) in call.taps
+
+
+def first_call(path: str) -> str:
+    """The path of a layer's first call: "block/fc" for "block#1/fc#2"."""
+    return "/".join(name.partition("#")[0] for name in path.split("/"))
 
 
 def moved(path: str, y: PyTree, outputs: Mapping[str, PyTree]) -> PyTree:

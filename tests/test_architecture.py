@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "user_cache": set(),
     "data": {"user_cache"},
     "checkpoint": {"specs", "trees"},
-    "inspection": BASE | {"functional", "losses", "trees", "wrappers"},
+    "inspection": BASE | {"functional", "inner_outputs", "losses", "trees", "wrappers"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},
     "callbacks": BASE | {"measuring", "training"},

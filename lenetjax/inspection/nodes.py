@@ -6,6 +6,7 @@ What is left, such as an addition in a forward function, is a node by itself.
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from lenetjax.inner_outputs import first_call
 from lenetjax.inspection.operations import Operation
 
 
@@ -160,5 +161,5 @@ def _node(op: Operation, holders: set[tuple[str, ...]]) -> tuple[Node, bool]:
 
 def belongs(param: str, node: Node) -> bool:
     """Whether a param is the node's own, by their paths."""
-    path = "/".join(name.partition("#")[0] for name in node.path.split("/"))
+    path = first_call(node.path)
     return node.is_layer and bool(param) and (not path or param.startswith(f"{path}/"))

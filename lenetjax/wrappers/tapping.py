@@ -137,17 +137,16 @@ def _tapped(inner: Layer, patterns: tuple[str, ...], add: Mapping[str, Any]) -> 
             params, state, x, replace(call, taps=call.taps | here)
         )
         state, outputs = inner_outputs.split(state)
-        ours = {path: y for path, y in outputs.items() if _first(path) in chosen}
+        ours = {
+            path: y
+            for path, y in outputs.items()
+            if inner_outputs.first_call(path) in chosen
+        }
         _refuse_unknown(add, ours)
         return (y, ours), inner_outputs.joined(state, outputs) if call.taps else state
 
     self = wrapper(tapped, {"patterns": patterns}, inner, plan, run)
     return self
-
-
-def _first(path: str) -> str:
-    """The path of a layer's first call."""
-    return "/".join(name.partition("#")[0] for name in path.split("/"))
 
 
 def _refuse_unknown(add: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
