@@ -32,7 +32,7 @@ from lenetjax.signatures import (
     is_plain,
     plain,
 )
-from lenetjax.specs import shapes_text, spec_of
+from lenetjax.specs import key_spec, shapes_text, spec_of
 
 PyTree = Any  # an array, or nested tuples, lists and dicts of arrays
 Params = dict[str, Any]  # nested dicts of arrays, keyed by child name
@@ -327,7 +327,7 @@ def layer(
         return cast(tuple[Params, State], made)
 
     def plan(x: PyTree, call: Call) -> Plan:
-        key = jax.eval_shape(jax.random.key, 0)
+        key = key_spec()
         with call.inside(self, x, None):
             params, state = jax.eval_shape(lambda key: make(key, x), key)
 

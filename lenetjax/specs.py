@@ -15,6 +15,11 @@ def spec_of(array: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype))
 
 
+def key_spec() -> Any:
+    """The shape and dtype of one random key."""
+    return jax.eval_shape(jax.random.key, 0)
+
+
 def is_random_key(leaf: Any) -> bool:
     """Whether it is a typed random key, or an array of them."""
     dtype = getattr(leaf, "dtype", None)

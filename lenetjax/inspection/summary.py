@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from lenetjax.core import Layer, LayerError, Plan, PyTree
-from lenetjax.specs import shapes_text, spec_of
+from lenetjax.specs import key_spec, shapes_text, spec_of
 
 TEXTS = 3  # columns of words, before those of numbers
 
@@ -176,7 +176,7 @@ def _flops_inside(plan: Plan) -> int:
 
 def _flops(plan: Plan) -> int:
     net = plan.layer
-    key = jax.eval_shape(jax.random.key, 0)
+    key = key_spec()
 
     def forward(params: Any, state: Any, x: PyTree, key: jax.Array) -> PyTree:
         return net.apply_with_state(params, state, x, key=key, train=False)

@@ -18,6 +18,7 @@ from lenetjax.core import (
     State,
     as_layer,
 )
+from lenetjax.specs import key_spec
 from lenetjax.trees import matching
 from lenetjax.wrappers.wrapper import AnyLayer, wrapper
 
@@ -121,7 +122,7 @@ def _tapped(inner: Layer, patterns: tuple[str, ...], add: Mapping[str, Any]) -> 
         def output(params: Params, state: State, x: PyTree, key: jax.Array) -> PyTree:
             return run(params, state, x, replace(call, key=key, shapes=[]))[0]
 
-        key = jax.eval_shape(jax.random.key, 0)
+        key = key_spec()
         y = jax.eval_shape(output, child.params, child.state, x, key)
         return replace(child, layer=self, y=y, children=(child,))
 

@@ -18,7 +18,7 @@ from lenetjax.core import (
     as_layer,
 )
 from lenetjax.functional.arguments import size
-from lenetjax.specs import shapes_text
+from lenetjax.specs import key_spec, shapes_text
 from lenetjax.wrappers.wrapper import AnyLayer, wrapper
 
 FIRST_ITERATIONS = 15  # as many as PyTorch takes before the first call
@@ -157,7 +157,7 @@ def _changed(
         layer_key, own_key = jax.random.split(key)
         return change(own_key, *child.init(layer_key))
 
-    params, state = jax.eval_shape(init, jax.eval_shape(jax.random.key, 0))
+    params, state = jax.eval_shape(init, key_spec())
     return Plan(layer, child.path, child.x, child.y, params, state, init)
 
 

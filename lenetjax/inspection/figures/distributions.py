@@ -87,7 +87,8 @@ def gradients(
     right; an array whose gradients are all zero is orange, and says so.
 
     Args:
-      grads: nested dicts of arrays, as `jax.grad` returns them.
+      grads: nested dicts of arrays, in the order of the rows; `jax.grad` returns them
+        in the order of the alphabet.
       title: what stands above.
 
     Raises:
