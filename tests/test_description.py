@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -23,16 +24,32 @@ REBUILDABLE = [case for case in CATALOGUE if kinds(case.layer) <= KNOWN]
 
 @pytest.mark.parametrize("case", REBUILDABLE, ids=lambda case: case.name)
 def test_a_net_is_rebuilt_from_json(case):
-    """The rebuilt net takes the same params and computes the same."""
+    """The rebuilt net takes the same params and is the same program."""
     text = json.dumps(nn.describe(case.layer))
     rebuilt = nn.build(json.loads(text))
 
-    x = case.input()
-    params, state = case.layer.init_with_state(jax.random.key(0), x)
+    want, constants = program(case.layer, case.input())
+    got, their_constants = program(rebuilt, case.input())
+    assert got == want
+    jax.tree.map(np.testing.assert_array_equal, their_constants, constants)
 
-    want, _ = case.layer.apply_with_state(params, state, x, train=False)
-    got, _ = rebuilt.apply_with_state(params, state, x, train=False)
-    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+def program(net, x):
+    """What a net computes in evaluation, as text, and the constants in it."""
+    x = jax.tree.map(jnp.asarray, x)
+    plan = net.plan(x)
+    traced = jax.make_jaxpr(
+        lambda params, state, x: net.apply_with_state(params, state, x, train=False)
+    )(plan.params, plan.state, x)
+    return re.sub("0x[0-9a-f]+", "", str(traced)), traced.consts
+
+
+def test_another_setting_is_another_program():
+    """The law above can fail."""
+    x = jnp.ones((2, 8, 8, 3))
+    one = program(nn.conv2d(4, 3, padding=1), x)
+    assert one[0] != program(nn.conv2d(4, 3, padding=1, padding_mode="reflect"), x)[0]
+    assert one[0] != program(nn.conv2d(4, 3, padding=1, bias=False), x)[0]
 
 
 def test_most_of_the_catalogue_can_be_rebuilt():

@@ -104,9 +104,9 @@ def multilabel_margin(
 
     Example:
       >>> import jax.numpy as jnp, lenetjax as nn
-      >>> logits = jnp.array([[0.1, 0.2, 0.4, 0.8]])
+      >>> logits = jnp.array([[0.25, 0.5, 0.5, 1.0]])
       >>> nn.losses.multilabel_margin(logits, jnp.array([[3, 0, -1, 1]]))
-      Array(0.85, dtype=float32)
+      Array(0.875, dtype=float32)
 
     Follows `torch.nn.MultiLabelMarginLoss`, with the classes on the last axis. It
     keeps a (..., classes, classes) array.
