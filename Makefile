@@ -36,7 +36,7 @@ train: .venv/.train ## train LeNet on handwritten digits; ARGS="--epochs 5" adds
 test: .venv/.test ## run the tests; JOBS=1 for one process, ARGS="-k name" for some
 	.venv/bin/python $(PYTEST)
 
-# Eight times as many examples for each comparison with PyTorch, and the laws of all
+# Ten times as many examples for each comparison with PyTorch, and the laws of all
 # configurations in the catalogue.
 test-torch: .venv/.test ## compare with PyTorch and check laws at length
 	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep tests/test_torch_*.py \

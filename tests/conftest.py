@@ -16,9 +16,9 @@ from jax.experimental.compilation_cache import compilation_cache
 gc.set_threshold(100_000, 20, 50)
 
 hypothesis.settings.register_profile(
-    "lenetjax", deadline=None, derandomize=True, database=None, max_examples=12
+    "lenetjax", deadline=None, derandomize=True, database=None, max_examples=10
 )
-# pytest --hypothesis-profile=sweep: eight times as many examples
+# pytest --hypothesis-profile=sweep: ten times as many examples
 hypothesis.settings.register_profile(
     "sweep", deadline=None, derandomize=True, database=None, max_examples=100
 )
