@@ -1,4 +1,4 @@
-"""Where PyTorch has features in another order, because images have channels first there.
+"""Where PyTorch has features in another order: its images have channels first.
 
 `flatten` puts an image's values in the order (height, width, channel); PyTorch's is
 (channel, height, width). The layer after it has to be turned accordingly, whatever
@@ -22,7 +22,6 @@ import numpy as np
 
 from lenetjax.core import Call, Layer, LayerError, PyTree, State
 from lenetjax.inner_outputs import TAPS
-from lenetjax.specs import spec_of
 
 Codes = np.ndarray[Any, Any]
 Orders = dict[str, dict[int, Codes]]  # by path and number of the input
@@ -68,16 +67,18 @@ class Run:
         image = image and len(shape) > 2
         how = self.image if image else self.sequence if len(shape) > 2 else self.vector
         if how == "still" or len(shape) < 2:
-            return jnp.full(shape, STILL)
+            return jnp.asarray(np.full(shape, STILL))  # NumPy compiles nothing
         if how == "noise":
-            noise = np.random.default_rng(0).normal(size=shape[1:])
-            return jnp.broadcast_to(jnp.asarray(noise), shape)
-        places = _places(shape[1:], image)
-        return jnp.broadcast_to(1 + (places + 1) / places.size, shape)
+            one = np.random.default_rng(0).normal(size=shape[1:])
+        else:
+            places = _places(shape[1:], image)
+            one = 1 + (places + 1) / places.size
+        return jnp.asarray(np.broadcast_to(one, shape))
 
-    def of_unknown_layout(self, x: jax.Array) -> jax.Array:
+    def of_unknown_layout(self, shape: tuple[int, ...]) -> jax.Array:
         """Codes of channels alone: flattened, they are in no order."""
-        return jnp.broadcast_to(self.values((1, 1, x.shape[-1]), image=True), x.shape)
+        channels = self.values((1, 1, shape[-1]), image=True)
+        return jnp.asarray(np.broadcast_to(channels, shape))
 
     def stand_in(
         self, layer: Layer, state: State, x: PyTree, call: Call
@@ -97,27 +98,29 @@ class Run:
                 lambda spec: self.values(spec.shape, image), layer.plan(x).y
             )
             if layer.kind in ANY_LAYOUT and y.ndim > 2:
-                return jnp.where(self._of_image(x), self.of_unknown_layout(y), y)
+                return _chosen(self._of_image(x), self.of_unknown_layout(y.shape), y)
             return y
         if layer.kind in KEEPS_IMAGES:
             if x.ndim < 3 or self.image == "still":
                 return x
-            return jnp.where(self._of_image(x), x, self.of_unknown_layout(x))
+            return _chosen(self._of_image(x), x, self.of_unknown_layout(x.shape))
         if layer.kind in KEEPS_FEATURES:
             if x.ndim < 3 or layer.settings.get("axes") == x.ndim - 1:
                 return x
-            return jnp.where(self._of_image(x), self.of_unknown_layout(x), x)
+            return _chosen(self._of_image(x), self.of_unknown_layout(x.shape), x)
         y, _ = layer.run_call({}, {}, x, replace(call, stand_in=None))
         if _is_merge(x, y):
-            return jnp.where(self._of_image(x), self.values(y.shape, True), y)
+            return _chosen(self._of_image(x), self.values(y.shape, image=True), y)
         return y
 
-    def _of_image(self, x: PyTree) -> jax.Array:
+    def _of_image(self, x: PyTree) -> Any:
         """Whether codes of images have come this far."""
         if self.image == "still":
-            return jnp.asarray(False)
-        differ = [jnp.ptp(leaf) > NEAR for leaf in jax.tree.leaves(x)]
-        return jnp.all(jnp.stack(differ))
+            return False
+        leaves = jax.tree.leaves(x)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):  # in a repeat
+            return jnp.all(jnp.stack([jnp.ptp(leaf) > NEAR for leaf in leaves]))
+        return all(np.ptp(np.asarray(leaf)) > NEAR for leaf in leaves)
 
 
 RUNS = {
@@ -148,18 +151,17 @@ def feature_orders(net: Layer, x: PyTree) -> Orders:
         found = {name: _run(run, net, plan.x) for name, run in RUNS.items()}
     orders: Orders = {}
     layers = dict(net.walk())
-    for path, call, what in found["still"]:
-        codes = {name: notes[path, call, what] for name, notes in found.items()}
-        if what == "image":
-            _check_image(path, codes)
+    for seen in found["still"]:
+        codes = {name: notes[seen] for name, notes in found.items()}
+        if seen.number is None:
+            _check_image(seen.path, codes)
             continue
-        order = _order(path, codes)
-        number = int(what)
-        earlier = orders.setdefault(path, {}).setdefault(number, order)
+        order = _order(seen.path, codes)
+        earlier = orders.setdefault(seen.path, {}).setdefault(seen.number, order)
         if not np.array_equal(earlier, order):
-            raise _unknown(path, "it is called several times, on several orders")
+            raise _unknown(seen.path, "it is called on several orders")
         if not _is_plain(order):
-            _refuse_fixed(path, layers[path], number, len(order))
+            _refuse_fixed(seen.path, layers[seen.path], seen.number, len(order))
     return {
         path: changed
         for path, by_input in orders.items()
@@ -167,53 +169,62 @@ def feature_orders(net: Layer, x: PyTree) -> Orders:
     }
 
 
-def _run(run: Run, net: Layer, x: PyTree) -> dict[tuple[str, str, str], Codes]:
-    """What each layer was given, by path, call and input."""
+@dataclass(frozen=True)
+class Seen:
+    """What a layer was given: features by the number of the input, or an image."""
+
+    path: str
+    call: str
+    number: int | None = None
+
+
+def _run(run: Run, net: Layer, x: PyTree) -> dict[Seen, Codes]:
+    """What each layer is given in a run."""
 
     def given(spec: Any) -> jax.Array:
         # Images are often given as bytes.
         floats = jnp.issubdtype(spec.dtype, jnp.floating)
         if not floats and (spec.dtype == bool or len(spec.shape) < 4):
-            return jnp.zeros(spec.shape, spec.dtype)
+            return jnp.asarray(np.zeros(spec.shape, spec.dtype))
         return run.values(spec.shape, image=len(spec.shape) > 3)
 
     call = Call(key=jax.random.key(0), stand_in=run.stand_in)
     y, notes = net.run_call({}, {}, jax.tree.map(given, x), call)
-    notes = {name: entry for name, entry in notes.items() if name != TAPS}
-    seen = {key: np.asarray(codes) for key, codes in _listed(notes)}
+    seen = dict(_listed({name: note for name, note in notes.items() if name != TAPS}))
     for i, leaf in enumerate(jax.tree.leaves(y)):
         if leaf.ndim > 3:
-            seen["", f"#y{i}", "image"] = np.asarray(_channels_first(leaf))
+            seen[Seen("", f"#y{i}")] = _channels_first(np.asarray(leaf))
     return seen
 
 
-def _listed(
-    notes: State, path: str = ""
-) -> Iterator[tuple[tuple[str, str, str], jax.Array]]:
+def _listed(notes: State, path: str = "") -> Iterator[tuple[Seen, Codes]]:
+    """All notes; a layer that is repeated has made one note for all copies."""
     for name, entry in notes.items():
-        if name.startswith("#"):
-            for what, codes in entry.items():
-                # A layer that is repeated has noted this down once per copy.
-                axes = 3 if what == "image" else 2
-                yield (path, name, what), codes.reshape(-1, *codes.shape[1 - axes :])
-        else:
+        if not name.startswith("#"):
             yield from _listed(entry, f"{path}/{name}" if path else name)
+            continue
+        for what, leaf in entry.items():
+            number, _, axes = what.partition(":")
+            codes = np.asarray(leaf)
+            if number == "image":
+                sizes = codes.shape[codes.ndim - int(axes) + 1 :]
+                yield Seen(path, name), _channels_first(codes.reshape(-1, *sizes))
+            else:
+                features = int(np.prod(codes.shape[codes.ndim - int(axes) :]))
+                yield Seen(path, name, int(number)), codes.reshape(-1, features)
 
 
 def _seen(layer: Layer, x: PyTree) -> dict[str, jax.Array]:
-    """What a layer is given: an image, or features by the number of the input."""
+    """What a layer is given, with how many axes an image or the features have."""
     arrays = [leaf for leaf in jax.tree.leaves(x) if leaf.dtype == float]
     if layer.kind in MAKES_IMAGES | KEEPS_IMAGES and arrays[0].ndim > 2:
-        return {"image": _channels_first(arrays[0])}
+        return {f"image:{arrays[0].ndim}": arrays[0]}
     if layer.kind in MAKES_FEATURES | KEEPS_FEATURES | KEEPS_IMAGES:
         if isinstance(x, Mapping):  # the main input first
             main = [x[name] for name in ("x", "query") if name in x]
             arrays = [*main, *(a for a in arrays if all(a is not m for m in main))]
         axes = layer.settings.get("axes", 1)
-        return {
-            str(i): array.reshape(-1, int(np.prod(array.shape[array.ndim - axes :])))
-            for i, array in enumerate(arrays)
-        }
+        return {f"{i}:{axes}": array for i, array in enumerate(arrays)}
     return {}
 
 
@@ -246,10 +257,10 @@ def _order(path: str, codes: Mapping[str, Codes]) -> Codes:
     return order
 
 
-def _flattened(size: int, positions: int) -> Codes | None:
+def _flattened(size: int, positions: int) -> Codes:
     """PyTorch's place of each value of a flattened image of so many positions."""
     if positions < 1 or size % positions:
-        return None
+        return np.array([])
     return np.arange(size).reshape(-1, positions).T.ravel()
 
 
@@ -317,6 +328,13 @@ def _places(shape: tuple[int, ...], image: bool) -> Codes:
     return np.moveaxis(places, 0, -1)
 
 
-def _channels_first(x: jax.Array) -> jax.Array:
+def _channels_first(x: Codes) -> Codes:
     """An image as (batch, channels, positions)."""
-    return jnp.moveaxis(x, -1, 1).reshape(len(x), x.shape[-1], -1)
+    return np.moveaxis(x, -1, 1).reshape(len(x), x.shape[-1], -1)
+
+
+def _chosen(condition: Any, x: PyTree, y: PyTree) -> PyTree:
+    """One of two, by a bool or by a traced one."""
+    if isinstance(condition, (bool, np.bool_)):
+        return x if condition else y
+    return jnp.where(condition, x, y)

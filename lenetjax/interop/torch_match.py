@@ -35,12 +35,10 @@ class Match:
 
     def to_torch(self, ours: Arrays) -> Arrays:
         """PyTorch's arrays, made of all of ours."""
-        theirs = {
-            name: np.concatenate([
-                self._to_torch(place, ours[path]) for path in place.paths
-            ])
-            for name, place in self.places.items()
-        }  # fmt: skip
+        theirs = {}
+        for name, place in self.places.items():
+            parts = [self._to_torch(place, ours[path]) for path in place.paths]
+            theirs[name] = np.array(np.concatenate(parts), order="C")
         return theirs | {name: np.zeros((), np.int64) for name in self.counters}
 
     def from_torch(self, theirs: Arrays) -> Arrays:
@@ -87,7 +85,7 @@ class Match:
         ]
         if lines:
             raise LayerError(
-                "the weights are not those of this net in PyTorch (our path = PyTorch's "
+                "the weights are not those of this net in PyTorch (our path = their "
                 "name):\n" + "\n".join(lines) + "\n" + _advice(theirs, known)
             )
 
@@ -149,8 +147,8 @@ def _advice(theirs: Iterable[str], known: Iterable[str]) -> str:
         if {name.removeprefix(f"{start}.") for name in theirs} & known:
             return f"All names begin with {start!r}: give names={{'': {start!r}}}"
     return (
-        "Give the net that these weights were trained in. Where only names differ, give "
-        "names={'our/path': 'their.module'}"
+        "Give the net that these weights were trained in. Where only names differ, "
+        "give names={'our/path': 'their.module'}"
     )
 
 

@@ -9,6 +9,14 @@ from lenetjax.specs import shapes_text
 from lenetjax.trees import flat
 
 TRANSPARENT = ("remat", "mixed_precision", "tapped")  # wrappers that add no names
+WITHOUT = {
+    "ensemble": "Take those of each copy, as of a net of its own, and stack them with "
+    "jax.tree.map(lambda *copies: jnp.stack(copies), ...)"
+}
+WITHOUT_NORM = (
+    "Take it off on both sides: in PyTorch with "
+    "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"
+)
 COUNTER = "num_batches_tracked"  # of a batch norm; no number depends on it
 
 
@@ -114,8 +122,8 @@ def _homes(home: Home, specs: Specs, names: Mapping[str, str]) -> Iterator[Home]
         return
     if "" in layer.children:
         raise LayerError(
-            f"'{home.path}' = {layer.text}: the params of {layer.kind} have no place "
-            "in a module of PyTorch's; take its weights without it",
+            f"'{home.path}' = {layer.text}: weights are not taken through "
+            f"{layer.kind}. {WITHOUT.get(layer.kind, WITHOUT_NORM)}",
             path=home.path,
         )
     for name, child in layer.children.items():
