@@ -47,7 +47,7 @@ KEEPS_FEATURES = {
 ANY_LAYOUT = {"linear", "bilinear", *KEEPS_FEATURES}  # PyTorch may have permuted axes
 
 STILL = 0.5  # what does not matter in a run; no code has this value
-NEAR = 1e-11  # codes that differ by less, relative to the largest, are equal
+NEAR = 1e-11  # codes that differ by less, relative to the largest, count as equal
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,8 @@ def _listed(notes: State, path: str = "") -> Iterator[tuple[Seen, Codes]]:
 
 def _seen(layer: Layer, x: PyTree) -> dict[str, jax.Array]:
     """What a layer is given, with how many axes an image or the features have."""
-    arrays = [leaf for leaf in jax.tree.leaves(x) if leaf.dtype == float]
+    leaves = jax.tree.leaves(x)
+    arrays = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
     if layer.kind in MAKES_IMAGES | KEEPS_IMAGES and arrays[0].ndim > 2:
         return {f"image:{arrays[0].ndim}": arrays[0]}
     if layer.kind in MAKES_FEATURES | KEEPS_FEATURES | KEEPS_IMAGES:
@@ -239,13 +240,9 @@ def _order(path: str, codes: Mapping[str, Codes]) -> Codes:
     start, end = columns[0], columns[-1] + 1
     if not reached[:, start:end].all():
         raise _unknown(path, "those of images stand between others")
-    block = image[:, start:end]
-    near = NEAR * max(1, np.abs(image).max())
+    block, near = image[:, start:end], _rounding(image)
     if (np.diff(block) > near).all():
         return order
-    mixed = (codes["sequence"] != still) | (codes["vector"] != still)
-    if mixed[:, start:end].any():
-        raise _unknown(path, "values of images are mixed with others")
     if (np.abs(block - block[:1]) > near).any():
         raise _unknown(path, "it differs from place to place")
     row = block[0]
@@ -253,6 +250,10 @@ def _order(path: str, codes: Mapping[str, Codes]) -> Codes:
     apart = (np.diff(np.sort(row)) > near).all()
     if not apart or not np.array_equal(ranks, _flattened(len(row), int(ranks[1]))):
         raise _unknown(path, "the values of an image come in an order of their own")
+    for name in ("sequence", "vector"):  # such as a factor for each channel
+        others = (codes[name] - still)[:, start:end][:, np.argsort(ranks)]
+        if (np.diff(others) < -_rounding(codes[name])).any():
+            raise _unknown(path, "values of images are mixed with others")
     order[start:end] = start + ranks
     return order
 
@@ -267,11 +268,10 @@ def _flattened(size: int, positions: int) -> Codes:
 def _check_image(path: str, codes: Mapping[str, Codes]) -> None:
     """Refuses an image made of features that PyTorch would fill in another order."""
     places = codes["vector"] - codes["still"]
-    near = NEAR * max(1, np.abs(codes["vector"]).max())
+    near = _rounding(codes["vector"])
     if (np.ptp(places, axis=2) <= near).all():
         return  # alike at all positions
-    in_order = np.diff(places.reshape(len(places), -1)) >= -near
-    if not in_order.all():
+    if (np.diff(places.reshape(len(places), -1)) < -near).any():
         where = f"of '{path}'" if path else "of the net"
         raise LayerError(
             f"the image {where} is made of features in the order (height, width, "
@@ -280,6 +280,12 @@ def _check_image(path: str, codes: Mapping[str, Codes]) -> None:
             "nn.transpose((0, 2, 3, 1))",
             path=path,
         )
+
+
+def _rounding(codes: Codes) -> float:
+    """By how much two values may differ and count as equal."""
+    step = max(NEAR, 16 * float(jnp.finfo(codes.dtype).eps))
+    return step * float(max(1, np.abs(codes).max(initial=0)))
 
 
 def _refuse_fixed(path: str, layer: Layer, number: int, features: int) -> None:

@@ -159,7 +159,7 @@ def _run_theirs(module: Any, x: Array, homes: list[Home]) -> _Ran:
     try:
         y = _main(module.eval()(torch.tensor(x).to(some)))
         total = (y * torch.tensor(_projection(y.shape)).to(y)).sum()
-        gradients = torch.autograd.grad(
+        gradients = weights and torch.autograd.grad(
             total, list(weights.values()), allow_unused=True, materialize_grads=True
         )
     finally:
@@ -243,13 +243,21 @@ def _in_their_layout(home: Home, y: Array, match: Match) -> Array:
 def _gradients_differ(
     home: Home, ours: Mapping[str, Array], theirs: Mapping[str, Array]
 ) -> float | None:
+    """The largest, relative to the largest gradient of all the layer's params.
+
+    Some are zero in theory, such as that of a bias that softmax takes out again, and
+    rounding in fact.
+    """
     start = f"{home.path}/" if home.path else ""
-    differences = [
-        _difference(ours[name], theirs[path])
+    pairs = [
+        (ours[name].ravel(), theirs[path].ravel())
         for path in (start + name for name in home.specs)
         if (name := path.replace("/", ".")) in ours
     ]
-    return max(differences, default=None)
+    if not pairs:
+        return None
+    one, other = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+    return _difference(one, other)
 
 
 def _input(net: Layer, x: PyTree) -> Array:
