@@ -284,7 +284,8 @@ def _check_image(path: str, codes: Mapping[str, Codes]) -> None:
 
 def _rounding(codes: Codes) -> float:
     """By how much two values may differ and count as equal."""
-    step = max(NEAR, 16 * float(jnp.finfo(codes.dtype).eps))
+    eps = float(jnp.finfo(codes.dtype).eps)  # type: ignore[no-untyped-call]
+    step = max(NEAR, 16 * eps)
     return step * float(max(1, np.abs(codes).max(initial=0)))
 
 

@@ -62,6 +62,13 @@ def homes_of(plan: Plan, names: Mapping[str, str]) -> list[Home]:
       LayerError: PyTorch has no such layer, or `names` do not fit.
     """
     net = plan.layer
+    if not isinstance(names, Mapping) or not all(
+        isinstance(name, str) for name in (*names, *names.values())
+    ):
+        raise LayerError(
+            f"names must be a dict of strings, {{'our/path': 'their.module'}}, got "
+            f"{names!r}"
+        )
     paths = [path for path, _ in net.walk()]
     if unknown := [path for path in names if path not in paths]:
         raise LayerError(
