@@ -50,8 +50,8 @@ def as_numpy(name: str, entry: Any) -> Array:
     """
     if callable(getattr(entry, "detach", None)):  # a tensor, perhaps on a GPU
         entry = entry.detach().cpu()
-        if str(entry.dtype) == "torch.bfloat16":  # which NumPy does not know
-            entry = entry.float()
+        if "float8" in str(entry.dtype) or str(entry.dtype) == "torch.bfloat16":
+            entry = entry.float()  # NumPy does not know these
         entry = entry.numpy()
     if isinstance(entry, Mapping):
         raise LayerError(

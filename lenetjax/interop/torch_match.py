@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,6 +28,11 @@ class Match:
     """
 
     def __init__(self, net: Layer, x: PyTree, names: Mapping[str, str] | None) -> None:
+        if any(hasattr(leaf, "detach") for leaf in jax.tree.leaves(x)):
+            raise LayerError(
+                "x must be an input in our layout, channels last, such as "
+                "jnp.zeros((1, 32, 32, 3)); got a tensor of PyTorch's"
+            )
         self.plan = net.plan(x)
         self.homes = homes_of(self.plan, names or {})
         self.places = places_of(self.homes)
@@ -38,7 +44,10 @@ class Match:
         theirs = {}
         for name, place in self.places.items():
             parts = [self._to_torch(place, ours[path]) for path in place.paths]
-            theirs[name] = np.array(np.concatenate(parts), order="C")
+            whole = np.concatenate(parts)
+            if whole.dtype == jnp.bfloat16:  # torch.tensor takes no such array
+                whole = whole.astype(np.float32)
+            theirs[name] = np.array(whole, order="C")
         return theirs | {name: np.zeros((), np.int64) for name in self.counters}
 
     def from_torch(self, theirs: Arrays) -> Arrays:

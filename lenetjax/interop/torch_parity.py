@@ -10,7 +10,7 @@ import numpy as np
 
 from lenetjax.core import Layer, LayerError, Params, PyTree, State
 from lenetjax.inner_outputs import first_call
-from lenetjax.interop.feature_order import (
+from lenetjax.interop.feature_codes import (
     KEEPS_FEATURES,
     KEEPS_IMAGES,
     MAKES_FEATURES,

@@ -76,8 +76,9 @@ def to_torch(
       x, names: as for `from_torch`.
 
     Returns:
-      A NumPy array for each name, in PyTorch's layout. `num_batches_tracked` of a
-      batch norm, which no result depends on, is 0.
+      A NumPy array for each name, in PyTorch's layout and our dtype, but float32 for
+      bfloat16, which holds the same numbers. `num_batches_tracked` of a batch norm,
+      which no result depends on, is 0.
 
     Raises:
       LayerError: params or state do not fit the net, PyTorch has no such layer, or the
