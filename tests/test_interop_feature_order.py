@@ -6,9 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from catalogue import CATALOGUE
 
 import lenetjax as nn
 from lenetjax.interop import from_torch, to_torch
+from lenetjax.interop.feature_codes import (
+    KEEPS_FEATURES,
+    KEEPS_IMAGES,
+    MAKES_FEATURES,
+    MAKES_IMAGES,
+    kind_of,
+)
 from lenetjax.interop.feature_order import feature_orders
 
 torch = pytest.importorskip("torch", reason="needs lenetjax[torch]")
@@ -421,6 +429,48 @@ def test_small_dtypes_do_not_blur_the_order():
 def test_sequences_are_alike_in_both(net):
     """No image, no other order."""
     assert feature_orders(net, jnp.zeros((2, 5), int)) == {}
+
+
+def test_a_function_with_the_name_of_a_layer_is_none():
+    """Padding features is no padding of images."""
+    widen = functools.partial(jnp.pad, pad_width=((0, 0), (0, 2)))
+    net = nn.serial(nn.conv2d(2, 1), nn.flatten(), widen, nn.linear(2))
+    assert dict(net.walk())["2"].kind in ("pad", "partial.pad")
+
+    order = feature_orders(net, jnp.zeros((1, 4, 5, 3)))["3"][0]
+
+    want = np.arange(40).reshape(2, 20).T.ravel()
+    np.testing.assert_array_equal(order, [*want, 40, 41])
+
+
+def test_every_layer_is_known_by_its_settings():
+    names = {layer.kind for case in CATALOGUE for _, layer in case.layer.walk()}
+    ours = {kind_of(layer) for case in CATALOGUE for _, layer in case.layer.walk()}
+
+    assert ours - {""} == names & set(nn.layers.__all__)
+    known = MAKES_IMAGES | KEEPS_IMAGES | MAKES_FEATURES | KEEPS_FEATURES
+    assert known <= set(nn.layers.__all__)
+    assert set(nn.layers.__all__) - known == {
+        "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "flatten",
+        "reshape", "rotary_positions", "stochastic_depth", "transpose", "unflatten",
+    }  # fmt: skip
+
+
+def scanned(net, x):
+    x = net.conv(x).reshape(len(x), -1)
+    return jax.lax.scan(lambda y, _: (net.fc(y), None), x, length=2)[0]
+
+
+def test_a_scan_hides_what_is_inside():
+    net = nn.compose(scanned, conv=nn.conv2d(2, 1), fc=nn.linear(40))
+
+    with pytest.raises(nn.LayerError, match=r"'fc' .* inside a jax transform"):
+        feature_orders(net, jnp.zeros((1, 4, 5, 3)))
+    scan = nn.compose(
+        lambda net, x: jax.lax.scan(lambda y, _: (net.fc(y), None), x, length=2)[0],
+        fc=nn.linear(3),
+    )
+    assert feature_orders(scan, jnp.zeros((1, 3))) == {}
 
 
 def test_nothing_stays_switched_on():

@@ -3,6 +3,7 @@
 `feature_order` runs a net on them and says what for.
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lenetjax import layers
 from lenetjax.core import Call, Layer, PyTree, State
 
 Codes = np.ndarray[Any, Any]
@@ -73,7 +75,7 @@ class Run:
         self, layer: Layer, state: State, x: PyTree, call: Call
     ) -> tuple[PyTree, State]:
         """Runs in place of a layer; notes down in its state what it was given."""
-        if layer.settings.get("num_parameters") == 1:  # a prelu of one slope for all
+        if kind_of(layer) == "prelu" and layer.settings["num_parameters"] == 1:
             return x, state
         y = self._output(layer, x, call)
         if not (seen := _seen(layer, x)):
@@ -81,19 +83,20 @@ class Run:
         return y, {**state, f"#{len(state)}": seen}
 
     def _output(self, layer: Layer, x: PyTree, call: Call) -> PyTree:
-        if layer.kind in MAKES_IMAGES | MAKES_FEATURES:
-            image = layer.kind in MAKES_IMAGES
+        kind = kind_of(layer)
+        if kind in MAKES_IMAGES | MAKES_FEATURES:
+            image = kind in MAKES_IMAGES
             y = jax.tree.map(
                 lambda spec: self.values(spec.shape, image), layer.plan(x).y
             )
-            if layer.kind in ANY_LAYOUT and y.ndim > 2:
+            if kind in ANY_LAYOUT and y.ndim > 2:
                 return _chosen(self._of_images(x), self.of_unknown_layout(y.shape), y)
             return y
-        if layer.kind in KEEPS_IMAGES:
+        if kind in KEEPS_IMAGES:
             if x.ndim < 3 or self.image == "still":
                 return x
             return _chosen(self._of_images(x), x, self.of_unknown_layout(x.shape))
-        if layer.kind in KEEPS_FEATURES:
+        if kind in KEEPS_FEATURES:
             if x.ndim < 3 or layer.settings.get("axes") == x.ndim - 1:
                 return x
             return _chosen(self._of_images(x), self.of_unknown_layout(x.shape), x)
@@ -112,13 +115,25 @@ class Run:
         return all(np.ptp(np.asarray(leaf)) > NEAR for leaf in leaves)
 
 
+def kind_of(layer: Layer) -> str:
+    """The kind of a layer of this library; "" for others, whatever they are called.
+
+    A user's own layer, or a function such as `jax.numpy.pad`, may have the name of one.
+    """
+    if layer.kind not in layers.__all__:
+        return ""
+    settings = set(inspect.signature(getattr(layers, layer.kind)).parameters)
+    ours = set(layer.settings) == settings - {"weight_init", "bias_init"}
+    return layer.kind if ours else ""
+
+
 def _seen(layer: Layer, x: PyTree) -> dict[str, jax.Array]:
     """What a layer is given, with how many axes an image or the features have."""
-    leaves = jax.tree.leaves(x)
+    kind, leaves = kind_of(layer), jax.tree.leaves(x)
     arrays = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    if layer.kind in MAKES_IMAGES | KEEPS_IMAGES and arrays[0].ndim > 2:
+    if kind in MAKES_IMAGES | KEEPS_IMAGES and arrays[0].ndim > 2:
         return {f"image:{arrays[0].ndim}": arrays[0]}
-    if layer.kind in MAKES_FEATURES | KEEPS_FEATURES | KEEPS_IMAGES:
+    if kind in MAKES_FEATURES | KEEPS_FEATURES | KEEPS_IMAGES:
         if isinstance(x, Mapping):  # the main input first
             main = [x[name] for name in ("x", "query") if name in x]
             arrays = [*main, *(a for a in arrays if all(a is not m for m in main))]

@@ -4,7 +4,6 @@
 specs that lists `Part`s. To add a kind, add a line there.
 """
 
-import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lenetjax import layers
 from lenetjax.core import Layer, LayerError
+from lenetjax.interop.feature_codes import kind_of
 
 Array = np.ndarray[Any, Any]
 Specs = Mapping[str, Any]  # a layer's params and state, by "name/name"
@@ -218,19 +217,14 @@ def parts_of(layer: Layer, specs: Specs) -> list[Part]:
     Raises:
       LayerError: PyTorch has no such layer.
     """
-    if layer.kind not in KINDS or not _is_ours(layer):
+    kind = kind_of(layer)
+    if kind not in KINDS:
         raise LayerError(
             f"what PyTorch calls the params of {layer.text} is not known; known are "
             f"{', '.join(KINDS)}. Give the layers around it one by one"
         )
     return [
         part
-        for part in KINDS[layer.kind](layer, specs)
+        for part in KINDS[kind](layer, specs)
         if all(name in specs for name in part.ours)
     ]
-
-
-def _is_ours(layer: Layer) -> bool:
-    """Whether it describes itself as the layer of that kind does; a user's may not."""
-    known = inspect.signature(getattr(layers, layer.kind)).parameters
-    return bool(layer.settings) and set(layer.settings) <= set(known)
