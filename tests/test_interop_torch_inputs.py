@@ -298,6 +298,25 @@ def test_params_and_state_that_do_not_fit():
         to_torch(NET, None, state, X)
 
 
+def test_params_in_bfloat16_come_back():
+    """As float32, which `torch.tensor` takes."""
+    net = nn.mixed_precision(NET, params="bfloat16")
+    params, state = net.init_with_state(jax.random.key(0), X)
+
+    theirs = to_torch(net, params, state, X)
+
+    assert {str(a.dtype) for a in theirs.values()} == {"float32", "int64"}
+    equal(from_torch(net, theirs, X), (params, state))
+
+
+def test_a_tensor_is_no_example_input():
+    """It would have the channels first."""
+    torch = pytest.importorskip("torch", reason="needs lenetjax[torch]")
+
+    with pytest.raises(nn.LayerError, match="x must be an input in our layout"):
+        from_torch(NET, arrays(), torch.zeros(2, 3, 6, 5))
+
+
 def test_a_net_without_params():
     assert to_torch(nn.serial(jax.nn.relu), {}, {}, X) == {}
     assert from_torch(nn.serial(jax.nn.relu), {}, X) == ({}, {})
