@@ -66,6 +66,10 @@ class Run:
             one = 1 + (places + 1) / places.size
         return jnp.asarray(np.broadcast_to(one, shape))
 
+    def images_matter(self) -> bool:
+        """Whether images say anything: they are looked at for vectors in them."""
+        return self.image == self.sequence == "still"
+
     def of_unknown_layout(self, shape: tuple[int, ...]) -> jax.Array:
         """Codes of channels alone: flattened, they are in no order."""
         channels = self.values((1, 1, shape[-1]), image=True)
@@ -78,7 +82,10 @@ class Run:
         if kind_of(layer) == "prelu" and layer.settings["num_parameters"] == 1:
             return x, state
         y = self._output(layer, x, call)
-        if not (seen := _seen(layer, x)):
+        seen = _seen(layer, x)
+        if not self.images_matter():  # they are large
+            seen = {what: x for what, x in seen.items() if not what.startswith("image")}
+        if not seen:
             return y, state
         return y, {**state, f"#{len(state)}": seen}
 

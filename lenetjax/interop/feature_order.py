@@ -63,7 +63,7 @@ def feature_orders(net: Layer, x: PyTree) -> Orders:
     orders: Orders = {}
     layers = dict(net.walk())
     for seen in found["still"]:
-        codes = {name: notes[seen] for name, notes in found.items()}
+        codes = {name: notes[seen] for name, notes in found.items() if seen in notes}
         if seen.number is None:
             _check_image(seen.path, codes)
             continue

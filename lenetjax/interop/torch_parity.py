@@ -49,7 +49,19 @@ class Parity:
 
     Attributes:
       rows: a row for each layer that has params or state, in the order of the net, and
-        the last for the net's own output.
+        the last for the net's own output. Each has `path`, `module`, `output` and
+        `gradient`.
+
+    Example:
+      >>> import lenetjax as nn
+      >>> from lenetjax.interop.torch_parity import Row
+      >>> rows = (Row("fc1", "classifier.0", 1.2e-7, 3e-7), Row("", "", 4e-7, None))
+      >>> print(nn.interop.Parity(rows))
+      layer     in PyTorch    output   gradient
+      fc1       classifier.0  1.2e-07  3.0e-07
+      (output)                4.0e-07  -
+      >>> nn.interop.Parity(rows).largest
+      4e-07
     """
 
     rows: tuple[Row, ...]
@@ -106,11 +118,12 @@ def parity(
         another output, or the order of features cannot be found.
 
     Example:
-      >>> import jax.numpy as jnp, lenetjax as nn
-      >>> def compare(net, params, module, x):  # doctest: +SKIP
-      ...     found = nn.interop.parity(net, params, module, x)
-      ...     print(found)
-      ...     assert found.largest < 1e-4
+      >>> import lenetjax as nn
+      >>> def agrees(net, module, x):
+      ...     params, state = nn.interop.from_torch(net, module, x)
+      ...     found = nn.interop.parity(net, params, module, x, state=state)
+      ...     print(found)  # a row for each layer, see Parity
+      ...     return found.largest < 1e-4
     """
     match = Match(net, x, names)
     match.refuse_differences(read_arrays(torch_module))

@@ -17,13 +17,19 @@ def from_torch(
 
     Weights are turned into our layout, channels last. A layer after a flattened image
     has its features in another order in PyTorch, (channel, height, width); it is found
-    from the net itself. The net has to compute what PyTorch's does: see `parity`.
+    from the net itself, which is run on numbered pixels. Where that gives no answer,
+    as after functions that mix channels and positions, it is an error.
+
+    The weights do not tell all: activations, `eps`, strides, the order of a
+    transformer's norms. `parity` compares what the two nets compute.
 
     Args:
       net: the net.
       state_dict: a module of PyTorch's; its state dict, with tensors or arrays; or the
         path of a safetensors file. Pickles are refused, as they can run any code.
-      x: an example input in our layout, or its `jax.ShapeDtypeStruct`.
+      x: an example input in our layout, or its `jax.ShapeDtypeStruct`; of one example,
+        as a large batch takes long. Four axes and more are an image, which has its
+        channels first in PyTorch; two and three axes are the same there.
       names: what PyTorch calls a layer, where it is not our path with dots for slashes:
         ``{"block/conv1": "layer1.0.conv1"}``. It holds for what is inside as well;
         "" is the whole net. The copies of `repeat` are called "name.0", "name.1", ...
