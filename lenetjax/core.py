@@ -50,6 +50,7 @@ class Call:
     train: bool = False
     shapes: list[str] = field(default_factory=list)  # what each layer made so far
     taps: frozenset[str] = frozenset()  # the layers whose outputs are wanted
+    stand_in: Callable[..., tuple[PyTree, State]] | None = None  # for a layer's apply
 
     def child(self, name: str) -> "Call":
         """The same call, one layer further in; a child has a key of its own."""
@@ -343,6 +344,8 @@ def layer(
         offered = {"key": call.key, "state": state, "train": call.train}
         new_state: State = {}
         with call.inside(self, x, params):
+            if call.stand_in is not None:
+                return call.stand_in(self, state, x, call)
             y = apply(params, x, **{name: offered[name] for name in needs})
             if "state" in needs:
                 y, new_state = y

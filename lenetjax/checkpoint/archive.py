@@ -81,12 +81,33 @@ def read(path: Path) -> tuple[Arrays, dict[str, str]]:
       OSError: the file cannot be read.
       DamagedFile: it is no safetensors file, has no digest, or another one.
     """
+    content, notes = _checked(path)
+    return arrays_in(content, path), notes
+
+
+def read_foreign(path: Path) -> Arrays:
+    """The arrays of any safetensors file, such as another library has written.
+
+    Raises:
+      OSError: the file cannot be read.
+      DamagedFile: it is no safetensors file, or cut short; a changed number in it is
+        not found.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait forever
+        raise DamagedFile(f"{path} is no regular file")
+    return arrays_in(path.read_bytes(), path)
+
+
+def arrays_in(content: bytes, path: Path) -> Arrays:
+    """The arrays in a file's bytes.
+
+    Raises:
+      DamagedFile: they are no safetensors file's.
+    """
     from safetensors import SafetensorError, deserialize
 
-    content, notes = _checked(path)
     try:
-        entries = deserialize(content)
-        return {name: _array(name, entry) for name, entry in entries}, notes
+        return {name: _array(name, entry) for name, entry in deserialize(content)}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{path} is no whole safetensors file: {error}") from None
 
@@ -117,8 +138,9 @@ def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
     if place is None:
         raise DamagedFile(
             f"{path} is a foreign safetensors file: it has no {DIGEST} in its header, "
-            "so nothing tells whether it is whole; safetensors.numpy.load_file(path) "
-            "reads foreign ones"
+            "so nothing tells whether it is whole; "
+            "nn.interop.from_torch(net, path, x) reads PyTorch's weights, and "
+            "safetensors.numpy.load_file(path) any arrays"
         )
     digest = hashlib.sha256(content[: 8 + place.start(1)])
     digest.update(NO_DIGEST.encode())
