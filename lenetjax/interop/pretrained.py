@@ -113,7 +113,7 @@ def load_pretrained(
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     nn.interop.save_pretrained(folder, nn.flatten(), {})
       ...     nn.interop.load_pretrained(folder)
-      (flatten, {}, {})
+      (flatten(), {}, {})
     """
     folder = Path(folder)
     try:
@@ -134,12 +134,13 @@ def load_pretrained(
         )
     try:
         net = build(config["net"], kinds)
+        written = json.dumps(config["net"])
     except JSON_ERRORS as error:
         raise ValueError(f"{folder / CONFIG} describes no net: {error}") from None
     if not (folder / MODEL).exists():
         raise ValueError(f"{folder} holds no weights, as there is no {folder / MODEL}")
     tree, notes = load_with_metadata(folder / MODEL)
-    if notes.get("net") != json.dumps(config["net"]):
+    if notes.get("net") != written:
         raise ValueError(
             f"{folder / MODEL} has the weights of another net than the one in "
             f"{CONFIG}; save both again"
