@@ -221,6 +221,8 @@ def export(options: argparse.Namespace) -> int:
         raise ValueError(f"{path} is the name of a run's own file; give another --out")
     need_flatbuffers()  # before the work
     run = open_run(options.run_dir)
+    # Else the program has the paths of all source files, on this machine.
+    jax.config.update("jax_traceback_in_locations_limit", 0)
     any_number = options.batch_size in (None, "symbolic")
     shape = (1 if any_number else options.batch_size, *run.config["image_shape"])
     exported = interop.export(

@@ -239,7 +239,16 @@ def test_graph_follows_the_loss_and_its_gradient(capsys):
         assert capsys.readouterr().out.startswith(start)
 
 
+@pytest.fixture
+def locations():
+    """Gives JAX back what `export` tells it for the rest of its process."""
+    before = jax.config.jax_traceback_in_locations_limit
+    yield
+    jax.config.update("jax_traceback_in_locations_limit", before)
+
+
 @pytest.mark.compiled
+@pytest.mark.usefixtures("locations")
 def test_export_writes_one_program(run_dir, tmp_path, capsys):
     """Into the run or elsewhere; it computes the logits of the run's net."""
     path = tmp_path / "some" / "net.stablehlo"
@@ -257,6 +266,7 @@ def test_export_writes_one_program(run_dir, tmp_path, capsys):
     )
     exported = jax.export.deserialize(path.read_bytes())
     np.testing.assert_allclose(exported.call(images), want, rtol=1e-6, atol=1e-6)
+    assert b".py" not in path.read_bytes()  # nor paths of this machine
 
     folder = tmp_path / "run"
     shutil.copytree(run_dir, folder)
@@ -285,6 +295,7 @@ def test_export_writes_a_folder_in_the_hugging_face_layout(run_dir, tmp_path, ca
     assert state == {}
 
 
+@pytest.mark.usefixtures("locations")
 def test_export_leaves_the_run_as_it_is(run_dir, tmp_path, capsys, monkeypatch):
     """One line for each slip, and no file of the run is written over."""
     before = contents(run_dir)

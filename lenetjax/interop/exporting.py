@@ -98,6 +98,11 @@ def save_exported(path: str | os.PathLike[str], exported: jax.export.Exported) -
     To call it, with JAX (0.10 or newer) and flatbuffers, and without lenetjax:
     ``jax.export.deserialize(Path(path).read_bytes()).call(x)``.
 
+    JAX notes in a program where each operation came from, with the paths of the source
+    files. To keep those to yourself, call
+    ``jax.config.update("jax_traceback_in_locations_limit", 0)`` before you export, as
+    the command ``lenetjax export`` does.
+
     Args:
       path: the file to write; an old one is replaced.
       exported: what `export` returned, or any other `jax.export.Exported`.
