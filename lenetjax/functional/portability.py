@@ -1,41 +1,14 @@
-"""Programs that other programs can read: a context in which JAX's own words are used.
+"""Whether what is traced is for programs other than JAX to read.
 
 The context is part of the key of JAX's caches of compiled and traced functions, so that
-none of the two ways is taken for the other.
+none of the two ways of computing is taken for the other.
 """
-
-from contextlib import AbstractContextManager
-from typing import cast
 
 import jax
 
-_wanted = jax.make_user_context(False)
-
-
-def portable() -> AbstractContextManager[None]:
-    """Has nets traced as operations that converters to other formats know.
-
-    Inside of it a convolution is one `lax.conv_general_dilated`, a max-pooling is
-    slices and `jnp.maximum`, and no primitive of lenetjax's own is used. Outside, where
-    that is faster, a convolution of few channels is a product over columns, and values
-    may be pinned to a layout in memory. The values are the same but for rounding. It is
-    not for training: max-pooling is slow, and shares a gradient among equal values.
-
-    Returns:
-      A context manager. It holds for what is traced inside of it, in this thread.
-
-    Example:
-      >>> import jax, jax.numpy as jnp, lenetjax as nn
-      >>> net, x = nn.conv2d(4, 3), jnp.ones((1, 8, 8, 1))
-      >>> params = net.init(jax.random.key(0), x)
-      >>> with nn.interop.portable():
-      ...     program = str(jax.make_jaxpr(net.apply)(params, x))
-      >>> "conv_general_dilated" in program, "row_major" in program
-      (True, False)
-    """
-    return cast(AbstractContextManager[None], _wanted(True))
+PORTABLE = jax.make_user_context(False)
 
 
 def is_portable() -> bool:
-    """Whether what is traced now is for other programs to read."""
-    return bool(_wanted.value)
+    """Whether operations that every program knows are to be preferred, here and now."""
+    return bool(PORTABLE.value)

@@ -1,7 +1,7 @@
 """From and to other libraries: programs and files that they can read."""
 
-from lenetjax.functional.portability import portable
 from lenetjax.interop.exporting import export, save_exported
+from lenetjax.interop.portability import portable
 from lenetjax.interop.pretrained import load_pretrained, save_pretrained
 
 __all__ = [
