@@ -179,7 +179,7 @@ def test_every_layer_is_exported_for_any_batch(case):
 def test_a_net_for_a_fixed_batch_only_is_told_how():
     """What made it so is said, with the layer; batch=None exports it."""
     net = nn.serial(fc=nn.linear(4), split=lambda x: x.reshape(2, -1, 4))
-    x = jnp.ones((6, 3))
+    x = jnp.ones((6, 3), jnp.float32)
     params = net.init(jax.random.key(0), x)
 
     with pytest.raises(nn.LayerError, match=r"layer 'split'.*\n.*batch=None") as found:

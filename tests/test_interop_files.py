@@ -156,7 +156,7 @@ def test_a_description_of_another_net_is_noticed(tmp_path):
 def test_the_folder_of_a_run_is_read(tmp_path):
     """As `lenetjax train` leaves it; nothing is saved into it."""
     net = nn.models.mlp(3, hidden=(4,))
-    x = jnp.ones((2, 4, 4, 1))
+    x = jnp.ones((2, 4, 4, 1), jnp.float32)
     params = net.init(jax.random.key(0), x)
     run = Run(
         tmp_path, net, x.shape[1:], model="mlp", data="digits", training={"seed": 0}
