@@ -24,7 +24,7 @@ PYTEST = -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .NOTPARALLEL: # two installations into one environment must not meet
 .PHONY: help train test test-torch test-faults test-modes check format notebooks docs bench \
-	test-newest test-oldest clean
+	test-newest test-oldest test-onnx clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" \
@@ -40,7 +40,7 @@ test: .venv/.test ## run the tests; JOBS=1 for one process, ARGS="-k name" for s
 # configurations in the catalogue.
 test-torch: .venv/.test ## compare with PyTorch and check laws at length
 	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep tests/test_torch_*.py \
-		tests/test_laws.py
+		tests/test_laws.py tests/test_interop_export.py
 
 # 200 kills, 50 races, and more random files than in `make test`.
 test-faults: .venv/.test ## kill, cut and corrupt trainings and files at length
@@ -90,8 +90,17 @@ test-oldest: ## run the tests on Python 3.11 with the oldest supported versions
 		$$(.venv-oldest/bin/python -c '$(LOWEST)')
 	.venv-oldest/bin/python $(PYTEST)
 
+# jax2onnx wants an older Orbax than the tests, so it has an environment of its own.
+ONNX = -m pip install -q -c constraints-onnx.txt
+test-onnx: ## convert nets to ONNX and run them in onnxruntime
+	"$(PYTHON)" -m venv --clear .venv-onnx
+	.venv-onnx/bin/python $(ONNX) hatchling editables
+	.venv-onnx/bin/python $(ONNX) --no-build-isolation -e . jax2onnx onnxruntime pytest \
+		hypothesis
+	.venv-onnx/bin/python -m pytest -W default $(ARGS) tests/onnx_recipe.py
+
 clean: ## remove the environments, caches and the manual; runs/ stays
-	rm -rf .venv .venv-newest .venv-oldest .hypothesis .mypy_cache .pytest_cache \
+	rm -rf .venv .venv-newest .venv-oldest .venv-onnx .hypothesis .mypy_cache .pytest_cache \
 		.ruff_cache dist docs/_build docs/notebooks docs/reference
 	find docs lenetjax tests -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""The command line: train a LeNet, test it, read digits with it, look inside."""
+"""The command line: train a LeNet, test it, read digits, look inside, export."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from lenetjax.user_cache import keep_programs
 MODELS = ("lenet", "lenet5", "mlp", "resnet20")
 OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
 TABLES = ("text", "html", "json")
+EXPORTS = ("stablehlo", "huggingface")
 GRAPHS = ("text", "dot", "mermaid", "svg")
 PLATFORMS = ("cpu", "gpu", "tpu")
 
@@ -195,6 +196,31 @@ def _parser() -> argparse.ArgumentParser:
         which.add_argument("run_dir", nargs="?", **_RUN_DIR)
         which.add_argument("--model", **_MODEL)
 
+    export = commands.add_parser(
+        "export", help="write a trained net for other programs"
+    )
+    export.add_argument("run_dir", **_RUN_DIR)
+    export.add_argument(
+        "--format",
+        choices=EXPORTS,
+        default="stablehlo",
+        help="stablehlo (the default): one program with its weights, for jax.export to "
+        "call on CPU, CUDA and TPU; huggingface: a folder with model.safetensors and "
+        "config.json",
+    )
+    export.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="default: model.stablehlo or huggingface in RUN_DIR",
+    )
+    export.add_argument(
+        "--batch-size",
+        type=_batch_size,
+        metavar="N|symbolic",
+        help="of stablehlo: images in a call (default: symbolic, any number)",
+    )
+
     check = commands.add_parser(
         "check", help="verify a run, a checkpoint, weights or an IDX file"
     )
@@ -205,7 +231,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a run's folder, a folder of checkpoints, or one file",
     )
 
-    for command in (train, evaluate, predict, figures, summary, graph, check):
+    for command in (
+        train, evaluate, predict, figures, summary, graph, export, check
+    ):  # fmt: skip
         command.add_argument(
             "--platform",
             choices=PLATFORMS,
@@ -240,6 +268,10 @@ def _positive_int(text: str) -> int:
     return value
 
 
+def _batch_size(text: str) -> int | str:
+    return text if text == "symbolic" else _positive_int(text)
+
+
 def _interval(text: str) -> int | str:
     if text.endswith("s"):
         _positive_float(text[:-1])
@@ -270,6 +302,7 @@ def _seed(text: str) -> int:
 
 for _type, _name in (
     (_positive_int, "int"),
+    (_batch_size, "int"),
     (_interval, "interval"),
     (_positive_float, "number"),
     (_momentum, "number"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +25,7 @@ FORMAT = 1
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
 TENSORBOARD = "tensorboard"  # a folder, with --tensorboard
 STATE = "#state"  # beside the params; no layer can have this name
+LARGEST_CONFIG = 2**24  # bytes
 
 
 class Run(Callback):
@@ -105,7 +107,7 @@ class Run(Callback):
     def save(self, params: Params, state: State) -> None:
         """Writes the weights, in place of the last ones."""
         config = {"config": json.dumps(self.config)}
-        checkpoint.save(self.folder / MODEL, _tree(params, state), config)
+        checkpoint.save(self.folder / MODEL, with_state(params, state), config)
 
     def save_figure(self, name: str, figure: Any) -> None:
         """Writes a picture."""
@@ -162,9 +164,38 @@ def open_run(folder: Path) -> TrainedRun:
       ValueError: it holds no run, or a file is not what a run leaves there.
     """
     config, net, plan = read_config(folder)
-    tree = checkpoint.load(folder / MODEL, _tree(plan.params, plan.state))
+    tree = checkpoint.load(folder / MODEL, with_state(plan.params, plan.state))
     state = tree.pop(STATE, {})
     return TrainedRun(config, net, tree, state)
+
+
+def with_state(params: Params, state: State) -> dict[str, Any]:
+    """The tree that is in the file of the weights."""
+    return {**params, STATE: state} if state else params
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a configuration.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: it is no file of JSON with a table in it, or too large for one.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # to open a pipe would wait forever
+        raise ValueError(f"{path} is no regular file")
+    if found.st_size > LARGEST_CONFIG:
+        raise ValueError(
+            f"{path} is no configuration: it has {found.st_size:,} bytes, more than "
+            f"{LARGEST_CONFIG:,}"
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is no configuration: it holds no table")
+    return config
 
 
 def save_figure(path: Path, figure: Any) -> None:
@@ -210,20 +241,14 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
     return found
 
 
-def _tree(params: Params, state: State) -> dict[str, Any]:
-    return {**params, STATE: state} if state else params
-
-
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"{path.parent} holds no run, as there is no {path}; name the folder that "
             "lenetjax train saved in"
         ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if config.get("format") != FORMAT:
         raise ValueError(f"{path} is no run's configuration of format {FORMAT}")
     return config

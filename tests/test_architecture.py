@@ -56,12 +56,13 @@ MAY_IMPORT = {
     | {"keeping", "locks", "loop", "losses", "progress", "training"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
+    "interop": BASE | {"checkpoint", "description", "functional", "runs"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
     "gallery": BASE
     | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
-    | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "losses"}
-    | {"models", "runs", "tracking", "training"},
+    | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "interop"}
+    | {"losses", "models", "runs", "tracking", "training"},
     "cli": {"commands", "user_cache"},
     "__main__": {"cli"},
 }  # fmt: skip

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+import jax
 import numpy as np
 import pytest
 
 import lenetjax as nn
-from lenetjax import gallery
+from lenetjax import gallery, runs
 from lenetjax.cli import main
 from lenetjax.locks import locked
 
@@ -238,6 +239,82 @@ def test_graph_follows_the_loss_and_its_gradient(capsys):
         assert capsys.readouterr().out.startswith(start)
 
 
+@pytest.fixture
+def locations():
+    """Gives JAX back what `export` tells it for the rest of its process."""
+    before = jax.config.jax_traceback_in_locations_limit
+    yield
+    jax.config.update("jax_traceback_in_locations_limit", before)
+
+
+@pytest.mark.compiled
+@pytest.mark.usefixtures("locations")
+def test_export_writes_one_program(run_dir, tmp_path, capsys):
+    """Into the run or elsewhere; it computes the logits of the run's net."""
+    path = tmp_path / "some" / "net.stablehlo"
+    run = runs.open_run(run_dir)
+    images = jax.numpy.asarray(nn.data.digits(image_size=32).test.images[:5])
+    want = run.net.apply(run.params, images)
+
+    assert main(["export", str(run_dir), "--out", str(path)]) == 0
+
+    shown = capsys.readouterr().out
+    size = path.stat().st_size
+    assert shown == (
+        f"{path}: float32[b,32,32,1] to float32[b,10] on cpu, cuda, tpu; "
+        f"{size:,} bytes\n"
+    )
+    exported = jax.export.deserialize(path.read_bytes())
+    np.testing.assert_allclose(exported.call(images), want, rtol=1e-6, atol=1e-6)
+    assert b".py" not in path.read_bytes()  # nor paths of this machine
+
+    folder = tmp_path / "run"
+    shutil.copytree(run_dir, folder)
+    assert main(["export", str(folder), "--batch-size", "5"]) == 0
+    assert "float32[5,32,32,1] to float32[5,10]" in capsys.readouterr().out
+    exported = jax.export.deserialize((folder / "model.stablehlo").read_bytes())
+    np.testing.assert_allclose(exported.call(images), want, rtol=1e-6, atol=1e-6)
+    assert main(["check", str(folder)]) == 0
+
+
+def test_export_writes_a_folder_in_the_hugging_face_layout(run_dir, tmp_path, capsys):
+    """What is read from it is the net of the run."""
+    assert (
+        main(
+            ["export", str(run_dir), "--format", "huggingface", "--out", str(tmp_path)]
+        )
+        == 0
+    )
+
+    assert capsys.readouterr().out == f"{tmp_path}: model.safetensors and config.json\n"
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "model.safetensors"]
+    run = runs.open_run(run_dir)
+    net, params, state = nn.interop.load_pretrained(tmp_path)
+    assert nn.describe(net) == nn.describe(run.net)
+    assert jax.tree.all(jax.tree.map(np.array_equal, params, run.params))
+    assert state == {}
+
+
+@pytest.mark.usefixtures("locations")
+def test_export_leaves_the_run_as_it_is(run_dir, tmp_path, capsys, monkeypatch):
+    """One line for each slip, and no file of the run is written over."""
+    before = contents(run_dir)
+    folder = ("export", run_dir, "--format", "huggingface")
+
+    for name in ("model.safetensors", "config.json", "metrics.jsonl"):
+        line = refused(capsys, "export", run_dir, "--out", run_dir / name)
+        assert "the name of a run's own file" in line
+    assert "holds something else" in refused(capsys, *folder, "--out", run_dir)
+    assert "no --batch-size" in refused(capsys, *folder, "--batch-size", 2)
+    assert str(tmp_path) in refused(capsys, "export", run_dir, "--out", tmp_path)
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    line = refused(capsys, "export", run_dir, "--out", tmp_path / "net")
+    assert 'pip install "lenetjax[export]"' in line
+
+    assert contents(run_dir) == before
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -272,6 +349,11 @@ def test_graph_follows_the_loss_and_its_gradient(capsys):
         (["train", "--checkpoint-every", "soon"], "--checkpoint-every: invalid"),
         (["train", "--resume", "nowhere", "--out", "."], "nowhere"),
         (["check"], "RUN_DIR|FILE"),
+        (["export"], "RUN_DIR"),
+        (["export", "nowhere"], "nowhere holds no run"),
+        (["export", "nowhere", "--format", "onnx"], "invalid choice: 'onnx'"),
+        (["export", "nowhere", "--batch-size", "0"], "--batch-size: must be at least"),
+        (["export", "nowhere", "--batch-size", "all"], "invalid int value: 'all'"),
         (["tarin"], "invalid choice: 'tarin'"),
         ([], "COMMAND"),
     ],

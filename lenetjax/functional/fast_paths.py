@@ -12,6 +12,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from lenetjax.functional.portability import is_portable
+
 MOST_IN, MOST_OUT = 8, 16  # channels; beyond, XLA's own convolution is as fast
 MOST_ROWS = 512  # values under a window, all channels of it
 MOST_POOLED = 16  # channels of a pooling; with more, turning the images costs too much
@@ -46,10 +48,14 @@ def disjoint_is_faster(x: jax.Array, window: tuple[int, ...]) -> bool:
 
 
 def _plain(x: jax.Array) -> bool:
-    """Whether x is computed on one CPU or GPU, in float32 or, unmeasured, float64."""
+    """Whether x is computed on one CPU or GPU, in float32 or, unmeasured, float64.
+
+    And here, not by another program that reads this one.
+    """
     explicitly_sharded = any(jax.typeof(x).sharding.spec)
     return (
-        jax.default_backend() in ("cpu", "gpu")
+        not is_portable()
+        and jax.default_backend() in ("cpu", "gpu")
         and x.dtype in (jnp.float32, jnp.float64)
         and x.size > 0
         and not explicitly_sharded

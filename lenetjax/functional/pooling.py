@@ -13,7 +13,13 @@ from lenetjax.functional.arguments import Padding, Pads, PerAxis
 from lenetjax.functional.disjoint_windows import max_pool_disjoint
 from lenetjax.functional.fast_paths import disjoint_is_faster
 from lenetjax.functional.padding import pad_borders
-from lenetjax.functional.windows import Windows, largest, windows_of
+from lenetjax.functional.portability import is_portable
+from lenetjax.functional.windows import (
+    Windows,
+    largest,
+    largest_of_slices,
+    windows_of,
+)
 
 
 @jax.named_scope("max_pool1d")
@@ -213,6 +219,8 @@ def _max_pool(
     ceil_mode: bool,
 ) -> jax.Array:
     windows = windows_of(rank, x, kernel_size, stride, padding, dilation, ceil_mode)
+    if is_portable():
+        return largest_of_slices(x, windows)
     if max(windows.dilation) > 1:  # lax has no gradient for those
         return _dilated_max_pool(x, windows)
     if windows.disjoint and disjoint_is_faster(x, windows.size):

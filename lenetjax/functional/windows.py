@@ -1,5 +1,7 @@
 """Where the windows of a pooling lie, and the largest value in each."""
 
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from numpy.typing import NDArray
 
 from lenetjax.core import LayerError
@@ -21,6 +24,7 @@ from lenetjax.functional.arguments import (
     per_axis,
 )
 from lenetjax.functional.convolution import spread
+from lenetjax.functional.padding import pad_borders
 
 Bins = Sequence[tuple[int, int]]  # the start and the end of each window on one axis
 
@@ -122,3 +126,23 @@ def largest(x: jax.Array, axis: int, positions: NDArray[np.int64]) -> jax.Array:
     values = values.reshape(*x.shape[:axis], rows, longest, *x.shape[axis + 1 :])
     first = jnp.argmax(values, axis + 1, keepdims=True)
     return jnp.take_along_axis(values, first, axis + 1).squeeze(axis + 1)
+
+
+def largest_of_slices(x: jax.Array, windows: Windows) -> jax.Array:
+    """Takes the largest value of each window, by comparing a slice for each corner.
+
+    Slow, with a gradient shared by equal values; of operations that all programs know.
+    """
+    if any(map(any, windows.all_pads)):
+        x = pad_borders(x, windows.all_pads, "constant", -np.inf)
+    reach = spread(windows.size, windows.dilation)
+    corners = []
+    for place in itertools.product(*map(range, windows.size)):
+        starts = [p * d for p, d in zip(place, windows.dilation, strict=True)]
+        ends = [
+            start + n - k + 1
+            for start, n, k in zip(starts, x.shape[1:-1], reach, strict=True)
+        ]
+        sides = (0, *starts, 0), (x.shape[0], *ends, x.shape[-1])
+        corners.append(lax.slice(x, *sides, (1, *windows.stride, 1)))
+    return functools.reduce(jnp.maximum, corners)
