@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "fitting": BASE
     | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
     | {"keeping", "locks", "loop", "losses", "progress", "training"},
+    "interop": BASE,
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
@@ -72,6 +73,8 @@ PUBLIC = ["lenetjax"] + [
         "functional",
         "inspection",
         "inspection.figures",
+        "interop",
+        "interop.stax",
         "layers",
         "losses",
         "models",
