@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "fitting": BASE
     | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
     | {"keeping", "locks", "loop", "losses", "progress", "training"},
-    "interop": BASE,
+    "interop": BASE | {"trees"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
