@@ -211,7 +211,7 @@ def test_importing_the_library_is_light():
         "import sys, lenetjax as nn\n"
         "for name in nn.__all__: getattr(nn, name)\n"
         "extras = {'sklearn', 'matplotlib', 'PIL', 'tqdm', 'torch', 'flax'}\n"
-        "extras |= {'tensorboardX'}\n"
+        "extras |= {'tensorboardX', 'haiku', 'equinox', 'grain', 'blackjax'}\n"
         "assert not extras & set(sys.modules), extras & set(sys.modules)"
     )
 

@@ -11,8 +11,8 @@ from lenetjax.interop import equinox_state_dict
 eqx = pytest.importorskip("equinox", reason="needs lenetjax[test]")
 torch = pytest.importorskip("torch", reason="needs lenetjax[test]")
 
-KEYS = jax.random.split(jax.random.key(0), 8)
-IMAGES = np.random.default_rng(0).normal(size=(4, 4, 6, 6)).astype(np.float32)
+KEYS = list(jax.random.split(jax.random.key(0), 16))
+IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(4, 4, 6, 6)))
 
 
 @pytest.fixture(autouse=True)
@@ -22,42 +22,50 @@ def as_equinox_needs():
         yield
 
 
-def loaded(theirs, arrays):
-    """A module of PyTorch's with these arrays, every one of them used."""
+def computed(theirs, arrays, x):
+    """What a module of PyTorch's gives with these arrays, every one of them used."""
     theirs.load_state_dict({name: torch.tensor(a) for name, a in arrays.items()})
-    return theirs.eval()
-
-
-def agree(theirs, module, x, state=None):
-    """Whether both give the same numbers."""
-    arrays = equinox_state_dict(module, state)
-    want = np.asarray(jax.vmap(module)(x))
     with torch.no_grad():
-        got = loaded(theirs, arrays)(torch.tensor(x)).numpy()
+        return theirs.eval().double()(torch.tensor(as_wide(x))).numpy()
+
+
+def as_wide(x):
+    x = np.asarray(x)
+    return x.astype(np.float64) if x.dtype.kind == "f" else x
+
+
+def agree(theirs, module, x):
+    """Whether both give the same numbers."""
+    arrays = equinox_state_dict(module)
+    got, want = computed(theirs, arrays, x), jax.vmap(module)(x)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("module", "theirs", "x"),
     [
-        (eqx.nn.Linear(4, 3, key=KEYS[0]), torch.nn.Linear(4, 3), IMAGES[:, :, 0, 0]),
         (
-            eqx.nn.Conv2d(4, 6, 3, 2, groups=2, key=KEYS[0]),
+            eqx.nn.Linear(4, 3, key=KEYS.pop()),
+            torch.nn.Linear(4, 3),
+            IMAGES[:, :, 0, 0],
+        ),
+        (
+            eqx.nn.Conv2d(4, 6, 3, 2, groups=2, key=KEYS.pop()),
             torch.nn.Conv2d(4, 6, 3, 2, groups=2),
             IMAGES,
         ),
         (
-            eqx.nn.Conv1d(4, 3, 3, use_bias=False, key=KEYS[0]),
+            eqx.nn.Conv1d(4, 3, 3, use_bias=False, key=KEYS.pop()),
             torch.nn.Conv1d(4, 3, 3, bias=False),
             IMAGES[:, :, 0],
         ),
         (
-            eqx.nn.ConvTranspose2d(4, 6, (3, 2), 2, key=KEYS[0]),
+            eqx.nn.ConvTranspose2d(4, 6, (3, 2), 2, key=KEYS.pop()),
             torch.nn.ConvTranspose2d(4, 6, (3, 2), 2),
             IMAGES,
         ),
         (
-            eqx.nn.ConvTranspose1d(4, 6, 3, 2, groups=2, key=KEYS[0]),
+            eqx.nn.ConvTranspose1d(4, 6, 3, 2, groups=2, key=KEYS.pop()),
             torch.nn.ConvTranspose1d(4, 6, 3, 2, groups=2),
             IMAGES[:, :, 0],
         ),
@@ -65,16 +73,16 @@ def agree(theirs, module, x, state=None):
         (eqx.nn.GroupNorm(2, 4), torch.nn.GroupNorm(2, 4), IMAGES),
         (eqx.nn.LayerNorm(6), torch.nn.LayerNorm(6), IMAGES[:, 0, 0]),
         (
-            eqx.nn.Embedding(5, 3, key=KEYS[0]),
+            eqx.nn.Embedding(5, 3, key=KEYS.pop()),
             torch.nn.Embedding(5, 3),
-            np.array([0, 4, 2]),
+            jnp.array([0, 4, 2]),
         ),
         (
             eqx.nn.Sequential(
                 [
-                    eqx.nn.Conv2d(4, 3, 3, key=KEYS[0]),
+                    eqx.nn.Conv2d(4, 3, 3, key=KEYS.pop()),
                     eqx.nn.Lambda(jax.nn.relu),
-                    eqx.nn.Sequential([eqx.nn.Conv2d(3, 2, 3, key=KEYS[1])]),
+                    eqx.nn.Sequential([eqx.nn.Conv2d(3, 2, 3, key=KEYS.pop())]),
                 ]
             ),
             torch.nn.Sequential(
@@ -105,8 +113,7 @@ def test_batch_norm(mode):
 
     arrays = equinox_state_dict(module, state)
 
-    with torch.no_grad():
-        got = loaded(torch.nn.BatchNorm2d(4), arrays)(torch.tensor(IMAGES)).numpy()
+    got = computed(torch.nn.BatchNorm2d(4), arrays, IMAGES)
     np.testing.assert_allclose(got, run(IMAGES, state)[0], rtol=1e-4, atol=1e-5)
     with pytest.raises(nn.LayerError, match="equinox_state_dict\\(module, state\\)"):
         equinox_state_dict(module)
@@ -121,9 +128,9 @@ class LeNet(eqx.Module):
     size: int = eqx.field(static=True)
 
     def __init__(self):
-        self.conv = eqx.nn.Conv2d(4, 2, 3, key=KEYS[0])
-        self.rest = [eqx.nn.Linear(32, 5, key=KEYS[1]), jax.nn.relu]
-        self.named = {"out": eqx.nn.Linear(5, 2, key=KEYS[2])}
+        self.conv = eqx.nn.Conv2d(4, 2, 3, key=KEYS.pop())
+        self.rest = [eqx.nn.Linear(32, 5, key=KEYS.pop()), jax.nn.relu]
+        self.named = {"out": eqx.nn.Linear(5, 2, key=KEYS.pop())}
         self.size = 3
 
 

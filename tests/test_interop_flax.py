@@ -13,7 +13,6 @@ pytest.importorskip("flax", reason="needs lenetjax[test]")
 from flax import linen, nnx
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6, 6, 2)), jnp.float32)
-KEY, OTHER = jax.random.key(1), jax.random.key(2)
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +52,11 @@ class Dropping(linen.Module):
         return linen.Dropout(0.5)(x, deterministic)
 
 
+def key(seed=1):
+    """Equal keys for both libraries; one key serves one call."""
+    return jax.random.key(seed)
+
+
 def same(one, other):
     """Whether two trees are alike in structure and in every bit."""
     jax.tree.map(np.testing.assert_array_equal, one, other)
@@ -62,9 +66,9 @@ def test_params_and_outputs_are_flaxs():
     """For equal keys, without any change of names."""
     net = from_flax(Plain())
 
-    params = net.init(KEY, X)
+    params = net.init(key(), X)
 
-    variables = Plain().init(KEY, X)
+    variables = Plain().init(key(), X)
     same({"params": params}, variables)
     same(net.apply(params, X), Plain().apply(variables, X))
     assert repr(net) == "from_flax('Plain')"
@@ -74,15 +78,15 @@ def test_state_and_keys_are_flaxs():
     """Three steps of training move the averages as they do in Flax."""
     module = Normalized()
     net = from_flax(module, mutable=["batch_stats"])
-    params, state = net.init_with_state(KEY, X)
-    variables = module.init(KEY, X, train=False)
+    params, state = net.init_with_state(key(), X)
+    variables = module.init(key(), X, train=False)
 
     same({"params": params, **state}, variables)
     for i in range(3):
-        key, x = jax.random.key(i), X + i
-        y, state = net.apply_with_state(params, state, x, key=key, train=True)
+        x = X + i
+        y, state = net.apply_with_state(params, state, x, key=key(i), train=True)
         y_theirs, new = module.apply(
-            variables, x, True, mutable=["batch_stats"], rngs={"dropout": key}
+            variables, x, True, mutable=["batch_stats"], rngs={"dropout": key(i)}
         )
         variables = {**variables, **new}
         same(y, y_theirs)
@@ -93,17 +97,17 @@ def test_state_and_keys_are_flaxs():
 def test_other_streams_of_keys():
     """The first stream gets our key, and the others keys of their own."""
     net = from_flax(Dropping(), rngs=["dropout", "noise"])
-    params = net.init(KEY, X)
+    params = net.init(key(), X)
 
-    y = net.apply(params, X, key=OTHER, train=True)
+    y = net.apply(params, X, key=key(2), train=True)
 
     zeros = float((y == 0).mean())
-    again = net.apply(params, X, key=OTHER, train=True)
+    again = net.apply(params, X, key=key(2), train=True)
     same(y, again)
     assert 0 < zeros < 1
     same(net.apply(params, X), Dropping().apply({"params": params}, X))
     with pytest.raises(nn.LayerError, match="noise"):
-        from_flax(Dropping()).apply(params, X, key=OTHER, train=True)
+        from_flax(Dropping()).apply(params, X, key=key(2), train=True)
 
 
 @pytest.mark.compiled
@@ -126,18 +130,19 @@ def test_boxed_params():
     init = linen.with_partitioning(linen.initializers.ones, (None, "model"))
     net = from_flax(linen.Dense(3, kernel_init=init))
 
-    params = net.init(KEY, jnp.ones((2, 4)))
+    params = net.init(key(), jnp.ones((2, 4)))
 
     same(params["kernel"], np.ones((4, 3)))
     same(net.apply(params, jnp.ones((2, 4))), np.full((2, 3), 4.0))
 
 
+@pytest.mark.compiled
 def test_a_layer_among_ours():
     """It trains inside of a net of ours."""
     theirs = from_flax(Normalized(), mutable=["batch_stats"])
     net = nn.serial(theirs=theirs, out=nn.linear(3))
     optimizer = optax.adam(0.1)
-    run = nn.train_state(net, optimizer, KEY, X)
+    run = nn.train_state(net, optimizer, key(), X)
     step = nn.train_step(net, optimizer)
     losses = []
     for _ in range(60):
@@ -153,9 +158,9 @@ def test_a_layer_among_ours():
         (lambda: from_flax(Plain), "expected a module of flax.linen, got type"),
         (lambda: from_flax(nn.linear(2)), "expected a module of flax.linen, got Layer"),
         (lambda: from_flax(Plain(), mode="train"), "no argument 'train'"),
-        (lambda: from_flax(Normalized()).init(KEY, X), "mutable=\\['batch_stats'\\]"),
+        (lambda: from_flax(Normalized()).init(key(), X), "mutable=\\['batch_stats'\\]"),
         (
-            lambda: from_flax(Plain(), mutable=["cache"]).init_with_state(KEY, X),
+            lambda: from_flax(Plain(), mutable=["cache"]).init_with_state(key(), X),
             "collections \\[\\] besides params",
         ),
     ],
@@ -207,8 +212,8 @@ def test_weights_of_nnx():
     module = Net(nnx.Rngs(0))
     for i in range(3):
         module(X + i)  # moves the averages
-    module.bn.scale[...] = jnp.arange(1.0, 5)
-    module.blocks[0].bias[...] = jnp.arange(3.0)
+    module.bn.scale[...] = jnp.arange(1, 5, dtype=jnp.float32)
+    module.blocks[0].bias[...] = jnp.arange(3, dtype=jnp.float32)
     module.eval()
 
     params, state = from_nnx(ours(), module, X, names=NAMES)

@@ -90,6 +90,7 @@ def test_loaders_feed_fit(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, params(loader), want)
 
 
+@pytest.mark.compiled
 def test_blackjax_finds_a_known_posterior():
     """NUTS on a linear model: mean and covariance are those of the formula."""
     blackjax = pytest.importorskip("blackjax", reason="needs lenetjax[test]")

@@ -9,23 +9,27 @@ stax`` is all that old code needs. A layer is a pair (init_fun, apply_fun):
 For equal keys the initial params are equal bit for bit. Beyond the original, shapes
 that do not fit are refused by layer, missing params and inputs are noticed, dropout
 needs no key in evaluation, and nothing relies on promotion of ranks.
+The functions of `jax.nn` that the original has among its names, such as `relu` and
+`glorot`, are here as well, though not for ``import *``.
 `lenetjax.interop.from_stax` and `lenetjax.interop.to_stax` lead to layers of lenetjax
 and back.
 """
 
-from jax.nn import (
-    elu,
-    gelu,
-    leaky_relu,
-    log_softmax,
-    relu,
-    selu,
-    sigmoid,
-    softmax,
-    softplus,
-    standardize,
-)
-from jax.nn.initializers import glorot_normal, normal, ones, zeros
+# Names of the original's that JAX itself documents.
+from jax.nn import elu as elu
+from jax.nn import gelu as gelu
+from jax.nn import leaky_relu as leaky_relu
+from jax.nn import log_softmax as log_softmax
+from jax.nn import relu as relu
+from jax.nn import selu as selu
+from jax.nn import sigmoid as sigmoid
+from jax.nn import softmax as softmax
+from jax.nn import softplus as softplus
+from jax.nn import standardize as standardize
+from jax.nn.initializers import glorot_normal as glorot_normal
+from jax.nn.initializers import normal as normal
+from jax.nn.initializers import ones as ones
+from jax.nn.initializers import zeros as zeros
 
 from lenetjax.interop.stax.combinators import parallel, serial, shape_dependent
 from lenetjax.interop.stax.layers import (
@@ -92,24 +96,7 @@ __all__ = [
     "SumPool",
     "Tanh",
     "elementwise",
-    "elu",
-    "gelu",
-    "glorot",
-    "glorot_normal",
-    "leaky_relu",
-    "log_softmax",
-    "logsoftmax",
-    "normal",
-    "ones",
     "parallel",
-    "randn",
-    "relu",
-    "selu",
     "serial",
     "shape_dependent",
-    "sigmoid",
-    "softmax",
-    "softplus",
-    "standardize",
-    "zeros",
 ]
