@@ -171,3 +171,26 @@ def test_an_argument_of_another_name():
     assert float(switched.apply({}, jnp.ones(1), key=key(), train=True)[0]) == 1
     assert float(at_rest.apply({}, jnp.ones(1), key=key(), train=True)[0]) == 0
     assert float(at_rest.apply({}, jnp.ones(1))[0]) == 1
+
+
+def test_evaluation_keeps_the_state():
+    """Training alone changes it, also where the function does not know the mode."""
+
+    def counting(x):
+        count = hk.get_state("count", (), jnp.int32, init=jnp.zeros)
+        hk.set_state("count", count + 1)
+        return x
+
+    net = from_haiku(hk.transform_with_state(counting))
+    params, state = net.init_with_state(key(), X)
+
+    counts = [
+        int(
+            net.apply_with_state(params, state, X, key=key(), train=train)[1]["~"][
+                "count"
+            ]
+        )
+        for train in (False, True)
+    ]
+
+    assert counts == [0, 1]
