@@ -23,8 +23,8 @@ PYTEST = -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .NOTPARALLEL: # two installations into one environment must not meet
-.PHONY: help train test test-torch test-faults test-modes check format notebooks docs bench \
-	test-newest test-oldest test-onnx clean
+.PHONY: help train test test-torch test-stax test-faults test-modes check format notebooks \
+	docs bench test-newest test-oldest test-onnx clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" \
@@ -41,6 +41,16 @@ test: .venv/.test ## run the tests; JOBS=1 for one process, ARGS="-k name" for s
 test-torch: .venv/.test ## compare with PyTorch and check laws at length
 	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep tests/test_torch_*.py \
 		tests/test_laws.py tests/test_interop_export.py
+
+# jax's own tests of stax, of which jax has no copy in its packages, run on ours.
+OLD_STAX = from jax.example_libraries import stax
+NEW_STAX = from lenetjax.interop import stax
+
+test-stax: .venv/.test ## run jax's tests/stax_test.py on ours; STAX_TEST=path/to/it
+	@grep -qx '$(OLD_STAX)' "$(STAX_TEST)" 2>/dev/null || { \
+		echo "make: set STAX_TEST to tests/stax_test.py of a copy of jax" >&2; exit 1; }
+	sed 's/^$(OLD_STAX)$$/$(NEW_STAX)/' "$(STAX_TEST)" > .venv/stax_test.py
+	JAX_PLATFORMS=cpu JAX_NUM_GENERATED_CASES=1000 .venv/bin/python .venv/stax_test.py
 
 # 200 kills, 50 races, and more random files than in `make test`.
 test-faults: .venv/.test ## kill, cut and corrupt trainings and files at length

@@ -56,7 +56,9 @@ MAY_IMPORT = {
     | {"keeping", "locks", "loop", "losses", "progress", "training"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
-    "interop": BASE | {"checkpoint", "description", "functional", "runs"},
+    "interop": BASE
+    | {"checkpoint", "description", "functional", "inner_outputs", "layers", "runs"}
+    | {"trees", "wrappers"},
     "checking": {"checkpoint", "data", "keeping", "runs", "specs", "trees"},
     "gallery": BASE
     | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
@@ -75,6 +77,7 @@ PUBLIC = ["lenetjax"] + [
         "inspection",
         "inspection.figures",
         "interop",
+        "interop.stax",
         "layers",
         "losses",
         "models",
@@ -211,7 +214,7 @@ def test_importing_the_library_is_light():
         "import sys, lenetjax as nn\n"
         "for name in nn.__all__: getattr(nn, name)\n"
         "extras = {'sklearn', 'matplotlib', 'PIL', 'tqdm', 'torch', 'flax'}\n"
-        "extras |= {'tensorboardX'}\n"
+        "extras |= {'tensorboardX', 'haiku', 'equinox', 'grain', 'blackjax'}\n"
         "assert not extras & set(sys.modules), extras & set(sys.modules)"
     )
 
