@@ -38,7 +38,6 @@ MAY_IMPORT = {
     "user_cache": set(),
     "data": {"user_cache"},
     "checkpoint": {"specs", "trees"},
-    "interop": BASE | {"checkpoint", "inner_outputs", "layers", "trees", "wrappers"},
     "inspection": BASE | {"functional", "inner_outputs", "losses", "trees", "wrappers"},
     "chunks": BASE | {"cache", "functional", "losses"},
     "training": BASE | {"chunks", "functional", "losses"},
