@@ -153,3 +153,17 @@ def test_what_is_no_module():
     """It is refused."""
     with pytest.raises(nn.LayerError, match=r"an equinox\.Module, got dict"):
         equinox_state_dict({})
+
+
+def test_from_torch_takes_them():
+    """Ours computes Equinox's numbers, behind a flatten too."""
+    conv = eqx.nn.Conv2d(4, 6, 3, key=KEYS[0])
+    linear = eqx.nn.Linear(6 * 4 * 4, 3, key=KEYS[1])
+    module = eqx.nn.Sequential([conv, eqx.nn.Lambda(jnp.ravel), linear])
+    net = nn.serial(nn.conv2d(6, 3), nn.flatten(), nn.linear(3))
+    x = jnp.moveaxis(IMAGES, 1, -1)
+
+    params, _ = nn.interop.from_torch(net, equinox_state_dict(module), x)
+
+    want = jax.vmap(module)(IMAGES)
+    np.testing.assert_allclose(net.apply(params, x), want, rtol=1e-5, atol=1e-5)

@@ -28,7 +28,8 @@ def equinox_state_dict(module: Any, state: Any = None) -> dict[str, Array]:
       state: its `equinox.nn.State`, if it has batch norm.
 
     Returns:
-      NumPy arrays by name, for ``torch_module.load_state_dict`` as tensors.
+      NumPy arrays by name, for `from_torch`, or as tensors for
+      ``torch_module.load_state_dict``.
 
     Raises:
       LayerError: it is no module, or there is batch norm and no state.
