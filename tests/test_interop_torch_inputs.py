@@ -340,6 +340,31 @@ def test_parity_with_another_net():
         parity(net, net.init(jax.random.key(0), pair), bilinear, pair)
 
 
+def test_parity_finds_gradients_that_differ():
+    """Where the outputs are equal."""
+    torch = pytest.importorskip("torch", reason="needs lenetjax[torch]")
+
+    class Cut(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2 = torch.nn.Linear(4, 3), torch.nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.fc2(self.fc1(x).detach())
+
+    net, x, module = (
+        nn.serial(fc1=nn.linear(3), fc2=nn.linear(2)),
+        jnp.ones((3, 4)),
+        Cut(),
+    )
+    params, _ = from_torch(net, module, x)
+
+    first, second, last = parity(net, params, module, x).rows
+
+    assert first.gradient > 1e-2
+    assert max(first.output, second.output, second.gradient, last.output) < 1e-5
+
+
 def test_parity_leaves_the_module_as_it_was():
     """Its mode, gradients and hooks."""
     torch = pytest.importorskip("torch", reason="needs lenetjax[torch]")

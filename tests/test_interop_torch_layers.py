@@ -231,7 +231,17 @@ def test_the_catalogue_has_every_kind():
     assert set(KINDS) <= kinds
 
 
-@pytest.mark.parametrize("case", KNOWN, ids=lambda case: case.name)
+def cases():
+    """The first case of each function, and its variants for the long run."""
+    kinds = set()
+    for case in KNOWN:
+        kind = case.name.split()[0]
+        marks = [pytest.mark.variant] if kind in kinds else []
+        kinds.add(kind)
+        yield pytest.param(case, id=case.name, marks=marks)
+
+
+@pytest.mark.parametrize("case", list(cases()))
 def test_there_and_back_changes_no_bit(case):
     """For every net of the catalogue whose kinds are known."""
     params, state, x = case.example()
