@@ -21,7 +21,8 @@ def from_torch(
     as after functions that mix channels and positions, it is an error.
 
     The weights do not tell all: activations, `eps`, strides, the order of a
-    transformer's norms. `parity` compares what the two nets compute.
+    transformer's norms, or that a function turns blocks of pixels into channels before
+    a convolution. `parity` compares what the two nets compute.
 
     Args:
       net: the net.
