@@ -254,6 +254,7 @@ def test_an_embedding():
     [
         (ours(), {"norm": "blocks.0"}, ["fc.weight: found none of fc.kernel"]),
         (ours(), {"norm": "blocks.0"}, ["head.kernel: left over"]),
+        (ours(), NAMES | {"nrom": "a"}, ["names has 'nrom', and the paths of this"]),
         (
             nn.serial(ours(), jnp.tanh),
             {"0": "", "0/norm": "blocks.0", "0/fc": "conv1"},

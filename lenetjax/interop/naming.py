@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from lenetjax.core import LayerError, Params, PyTree
+from lenetjax.core import Layer, LayerError, Params, PyTree
 from lenetjax.specs import key_spec, shapes_text, spec_of
 
 ALONE = "value"  # the entry of an array that is a whole tree
@@ -81,6 +81,27 @@ def from_dicts(params: Mapping[str, Any], like: PyTree) -> PyTree:
         wanted = shapes_text(to_dicts(like)) or "nothing"
         raise LayerError(f"expected {wanted}, got {shapes_text(params)}")
     return jax.tree.unflatten(structure, found)
+
+
+def check_names(net: Layer, names: Mapping[str, str]) -> None:
+    """Refuses names for layers that the net has not.
+
+    Raises:
+      LayerError: `names` is no dict of our paths and their names.
+    """
+    if not isinstance(names, Mapping) or not all(
+        isinstance(name, str) for name in (*names, *names.values())
+    ):
+        raise LayerError(
+            f"names must be a dict of strings, {{'our/path': 'their.module'}}, got "
+            f"{names!r}"
+        )
+    paths = [path for path, _ in net.walk()]
+    if unknown := [path for path in names if path not in paths]:
+        raise LayerError(
+            f"names has {', '.join(map(repr, unknown))}, and the paths of this net are "
+            f"{', '.join(map(repr, dict.fromkeys(paths)))}"
+        )
 
 
 def _entry(params: Any, names: list[str], whole: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lenetjax.core import Layer, LayerError, Params, PyTree, State
-from lenetjax.interop.naming import to_dicts
+from lenetjax.interop.naming import check_names, to_dicts
 from lenetjax.trees import flat, unflat
 
 # What NNX calls our entries.
@@ -37,8 +37,8 @@ def from_nnx(
       gives them; state is `{}` where the net has none.
 
     Raises:
-      LayerError: something is missing, left over or has another shape; all of it is
-        listed.
+      LayerError: something is missing, left over or has another shape, and all of it
+        is listed; or the net has no layer that is in `names`.
 
     Example:
       >>> import flax.nnx, jax.numpy as jnp, lenetjax as nn
@@ -53,6 +53,8 @@ def from_nnx(
 
     if not isinstance(module, nnx.Module):
         raise LayerError(f"expected an nnx.Module, got {type(module).__name__}")
+    names = names or {}
+    check_names(net, names)
     weights, _, others = nnx.state(
         module, nnx.Any(nnx.Param, nnx.BatchStat), nnx.RngState, ...
     )
@@ -66,7 +68,7 @@ def from_nnx(
         ours = {}
         for path, spec in flat(tree).items():
             layer_path, _, entry = path.rpartition(".")
-            home = _theirs(layer_path.replace(".", "/"), names or {})
+            home = _theirs(layer_path.replace(".", "/"), names)
             tried = [
                 f"{home}.{name}".strip(".") for name in THEIR_NAMES.get(entry, (entry,))
             ]

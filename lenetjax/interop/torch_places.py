@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lenetjax.core import Layer, LayerError, Plan
+from lenetjax.interop.naming import check_names
 from lenetjax.interop.torch_layers import Part, Specs, parts_of
 from lenetjax.specs import shapes_text
 from lenetjax.trees import flat
@@ -62,19 +63,7 @@ def homes_of(plan: Plan, names: Mapping[str, str]) -> list[Home]:
       LayerError: PyTorch has no such layer, or `names` do not fit.
     """
     net = plan.layer
-    if not isinstance(names, Mapping) or not all(
-        isinstance(name, str) for name in (*names, *names.values())
-    ):
-        raise LayerError(
-            f"names must be a dict of strings, {{'our/path': 'their.module'}}, got "
-            f"{names!r}"
-        )
-    paths = [path for path, _ in net.walk()]
-    if unknown := [path for path in names if path not in paths]:
-        raise LayerError(
-            f"names has {', '.join(map(repr, unknown))}, and the paths of this net are "
-            f"{', '.join(map(repr, dict.fromkeys(paths)))}"
-        )
+    check_names(net, names)
     start = Home(net, "", (names.get("", ""),))
     tree = {**flat(plan.params), **flat(plan.state)}
     specs = {path.replace(".", "/"): spec for path, spec in tree.items()}
