@@ -42,8 +42,8 @@ def trained():
     return net, params, state
 
 
-def close(one, other):
-    np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+def close(one, other, tolerance=1e-6):
+    np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
 def test_one_program_for_any_batch_and_three_platforms(trained):
@@ -173,7 +173,11 @@ def test_every_layer_is_exported_for_any_batch(case):
     exported = nn.interop.export(case.layer, params, x, state=state)
 
     want = case.layer.apply(params, x, state=state)
-    jax.tree.map(close, exported.call(x), want)
+    # In bfloat16 the rounding depends on which operations run as one.
+    tolerance = 1e-2 if "bfloat16" in case.name else 1e-6
+    jax.tree.map(
+        lambda one, other: close(one, other, tolerance), exported.call(x), want
+    )
 
 
 def test_a_net_for_a_fixed_batch_only_is_told_how():
