@@ -1,7 +1,6 @@
 """Turns the arrays of a net into PyTorch's and back, and compares what is there."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ class Match:
 
     Attributes:
       plan: the net's plan for the input.
+      specs: the shapes and dtypes of all our arrays.
       places: PyTorch's arrays by name.
       orders: where PyTorch has features in another order, by path and input.
     """
@@ -34,7 +34,9 @@ class Match:
                 "jnp.zeros((1, 32, 32, 3)); got a tensor of PyTorch's"
             )
         self.plan = net.plan(x)
-        self.homes = homes_of(self.plan, names or {})
+        tree = {**flat(self.plan.params), **flat(self.plan.state)}
+        self.specs = {name.replace(".", "/"): spec for name, spec in tree.items()}
+        self.homes = homes_of(net, self.specs, names or {})
         self.places = places_of(self.homes)
         self.counters = counters_of(self.homes)
         self.orders = feature_orders(net, x) if self.homes else {}
@@ -57,7 +59,7 @@ class Match:
             parts = np.split(theirs[name], len(place.paths))
             for path, part in zip(place.paths, parts, strict=True):
                 copies.setdefault(path, []).append(self._from_torch(place, part))
-        shapes = {path: spec.shape for path, spec in self.specs().items()}
+        shapes = {path: spec.shape for path, spec in self.specs.items()}
         return {
             path: np.stack(arrays).reshape(shapes[path])
             for path, arrays in copies.items()
@@ -69,11 +71,6 @@ class Match:
             name: jnp.asarray(ours[name.replace(".", "/")], spec.dtype)
             for name, spec in flat(like).items()
         })  # fmt: skip
-
-    def specs(self) -> dict[str, Any]:
-        """The shapes and dtypes of all our arrays."""
-        tree = {**flat(self.plan.params), **flat(self.plan.state)}
-        return {name.replace(".", "/"): spec for name, spec in tree.items()}
 
     def refuse_differences(self, theirs: Mapping[str, Array]) -> None:
         """Refuses a state dict that is another net's, with all differences.
@@ -111,7 +108,7 @@ class Match:
     def _their_shape(self, place: Place) -> tuple[int, ...]:
         shapes = [
             self._to_torch(place, np.broadcast_to(np.float32(0), spec.shape)).shape
-            for spec in (self.specs()[path] for path in place.paths)
+            for spec in (self.specs[path] for path in place.paths)
         ]
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 

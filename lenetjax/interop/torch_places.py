@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from lenetjax.core import Layer, LayerError, Plan
+from lenetjax.core import Layer, LayerError
 from lenetjax.interop.naming import check_names
 from lenetjax.interop.torch_layers import Part, Specs, parts_of
 from lenetjax.specs import shapes_text
-from lenetjax.trees import flat
 
 TRANSPARENT = ("remat", "mixed_precision", "tapped")  # wrappers that add no names
 WITHOUT = {
@@ -56,17 +55,14 @@ class Place:
         return [f"{path}/{ours}" if path else ours for ours in self.part.ours]
 
 
-def homes_of(plan: Plan, names: Mapping[str, str]) -> list[Home]:
+def homes_of(net: Layer, specs: Specs, names: Mapping[str, str]) -> list[Home]:
     """The layers of a net that have params or state.
 
     Raises:
       LayerError: PyTorch has no such layer, or `names` do not fit.
     """
-    net = plan.layer
     check_names(net, names)
     start = Home(net, "", (names.get("", ""),))
-    tree = {**flat(plan.params), **flat(plan.state)}
-    specs = {path.replace(".", "/"): spec for path, spec in tree.items()}
     return list(_homes(start, specs, names))
 
 
