@@ -64,7 +64,8 @@ MAY_IMPORT = {
     "commands": BASE
     | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "interop"}
     | {"losses", "models", "runs", "tracking", "training"},
-    "cli": {"commands", "user_cache"},
+    "options": set(),
+    "cli": {"commands", "options", "user_cache"},
     "__main__": {"cli"},
 }  # fmt: skip
 PUBLIC = ["lenetjax"] + [
