@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         losses,
         metrics,
         models,
+        sharding,
         testing,
         tracking,
     )
@@ -210,6 +211,7 @@ __all__ = [
     "rnn",
     "rotary_positions",
     "serial",
+    "sharding",
     "sinusoidal_positions",
     "spectral_norm",
     "stochastic_depth",
@@ -237,6 +239,7 @@ _MODULES = (
     "losses",
     "metrics",
     "models",
+    "sharding",
     "testing",
     "tracking",
 )

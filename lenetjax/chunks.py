@@ -1,4 +1,4 @@
-"""A batch worked on in chunks that fit the processor's cache, with the same result."""
+"""A batch worked on in parts, with the same result: by devices, in a cache's chunks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lenetjax import cache
+from lenetjax import cache, spreading
 from lenetjax.core import Layer, LayerError, names_of
 from lenetjax.functional.arguments import size as checked_size
 from lenetjax.losses import cross_entropy
@@ -22,6 +22,35 @@ SEPARATE = frozenset(
     for rank in (1, 2, 3)
 ) | {"linear", "serial", "residual", "relu", "relu6", "tanh", "sigmoid", "gelu", "silu"}
 FLATTEN = "flatten()"  # with other settings it may flatten the batch
+
+
+def mean_over_parts(
+    net: Layer,
+    loss: Callable[..., Any],
+    function: Callable[[Any], Means],
+    batch: Any,
+    asked: int | None,
+) -> Means:
+    """Computes the means over a batch, in parts where the result is the same.
+
+    Args:
+      net: whose layers decide whether it is.
+      loss: its loss.
+      function: from a part of the batch to a pytree of means over its examples.
+      batch: images and labels.
+      asked: examples in a chunk; None leaves that open.
+
+    Raises:
+      LayerError: chunks are asked for, and the net works on a batch as a whole.
+    """
+
+    def mean(part: Any) -> Means:
+        size = chunk_size(net, part[0], loss, asked)
+        return mean_over_chunks(function, part, size)
+
+    if asked is None and not (loss is cross_entropy and _works_on_each_apart(net)):
+        return function(batch)
+    return spreading.mean_over_devices(mean, batch)
 
 
 def chunk_size(
@@ -49,6 +78,16 @@ def outputs_by_chunks(
 
     For use without a gradient: nothing is kept, so twice as many fit as in training.
     """
+    if not _works_on_each_apart(net):
+        return function(images)
+    return spreading.outputs_by_devices(
+        lambda part: _outputs_by_chunks(net, function, part), images
+    )
+
+
+def _outputs_by_chunks(
+    net: Layer, function: Callable[[Any], Outputs], images: Any
+) -> Outputs:
     total = jax.tree.leaves(images)[0].shape[0]
     size = _fitting(net, images, 2)
     if total <= size:

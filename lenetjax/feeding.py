@@ -14,6 +14,7 @@ from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset, Split
 from lenetjax.losses import check_labels, cross_entropy
 from lenetjax.measuring import Compiled
+from lenetjax.sharding import AnyLayout
 from lenetjax.specs import shapes_text
 from lenetjax.training import Batch, Loss
 
@@ -67,16 +68,25 @@ class Streamed:
       net: the net that they are for.
       loss: its loss; for `cross_entropy` the labels are checked.
       batches: those of an epoch.
+      layout: where they go.
+      even: whether to refuse a first batch that does not divide among the devices.
     """
 
     def __init__(
-        self, net: Layer, loss: Loss, batches: Callable[[int], Iterable[Batch]]
+        self,
+        net: Layer,
+        loss: Loss,
+        batches: Callable[[int], Iterable[Batch]],
+        layout: AnyLayout,
+        *,
+        even: bool = False,
     ) -> None:
         self.net, self.loss, self.batches = net, loss, batches
+        self.layout, self.even = layout, even
         self.opened: Iterator[Batch] = iter(())
 
     def training(self, step: Any) -> Compiled:
-        return Compiled(step)
+        return Compiled(self.layout.keeping(step))
 
     def testing(self, step: Any) -> Compiled:
         return Compiled(step)
@@ -87,6 +97,8 @@ class Streamed:
         if first is None:
             self.opened = iter(())
             return None
+        if self.even:
+            self.layout.refuse_uneven("a batch of", len(first[1]))
         self.opened = chain([first], found)
         return first[0]
 
@@ -94,7 +106,7 @@ class Streamed:
         self, done: int, every: int | None = None, before: int = 0
     ) -> Iterator[Execution]:
         for batch in islice(self.opened, done, None):
-            yield Execution(batch, 1, len(batch[1]))
+            yield Execution(self.layout.place_batch(batch), 1, len(batch[1]))
 
     def _checked(self, batch: Any) -> Batch:
         """The batch as arrays; refuses what would give a wrong number."""
@@ -127,6 +139,7 @@ class Resident:
       batch_size: images in a batch.
       at_once: batches in a call, at most; what remains is done one by one.
       seed: shuffles each epoch; None keeps the order.
+      layout: where the images stay.
     """
 
     def __init__(
@@ -137,8 +150,9 @@ class Resident:
         batch_size: int,
         at_once: int,
         seed: int | None,
+        layout: AnyLayout,
     ) -> None:
-        self.net, self.loss, self.split = net, loss, split
+        self.net, self.loss, self.split, self.layout = net, loss, split, layout
         self.batch_size, self.at_once, self.seed = batch_size, at_once, seed
         self.data: Any = None
 
@@ -151,7 +165,7 @@ class Resident:
 
             return lax.scan(one, run, orders)
 
-        return Compiled(jax.jit(steps, donate_argnums=0))
+        return Compiled(self.layout.keeping(jax.jit(steps, donate_argnums=0)))
 
     def testing(self, step: Any) -> Compiled:
         def steps(params: Any, state: Any, batch: Any) -> Any:
@@ -172,7 +186,9 @@ class Resident:
         if self.data is None:
             self._check_labels()
             with memory_explained("keeping all images", "steps_per_execution=1"):
-                self.data = jax.block_until_ready(jax.device_put((images, labels)))
+                self.data = jax.block_until_ready(
+                    self.layout.place_copies((images, labels))
+                )
         return images[: self.batch_size]
 
     def executions(
@@ -199,6 +215,7 @@ class Resident:
 
     def _execution(self, start: int, steps: int, images: int) -> Execution:
         orders = self.order[start : start + steps * images].reshape(steps, images)
+        orders = self.layout.place_batch(orders, axis=1)
         return Execution((*self.data, orders), steps, images)
 
 

@@ -21,6 +21,7 @@ from lenetjax.locks import locked
 from lenetjax.loop import Loop
 from lenetjax.losses import cross_entropy
 from lenetjax.progress import Progress
+from lenetjax.sharding import AnyLayout, Anywhere, Devices, Layout, Rules
 from lenetjax.training import Batch, Loss
 
 
@@ -58,6 +59,8 @@ def fit(
     skip_nonfinite: int = 0,
     checked: bool = False,
     steps_per_execution: int | None = None,
+    devices: Devices | None = None,
+    rules: Rules | None = None,
 ) -> Fit:
     """Trains a net on data for some epochs, and tests it after each.
 
@@ -102,6 +105,12 @@ def fit(
         elsewhere if the images fill no more than half the device's memory. With the
         number of batches in an epoch, a whole epoch is one program. Signals and
         checkpoints wait for the end of a call.
+      devices: over which to spread each batch: "all", how many, a list of
+        `jax.devices()`, or a `jax.sharding.Mesh` with an axis "data"; see
+        `sharding.Layout`. The result is that of one device, to rounding: only the order
+        of sums differs. None takes JAX's first device.
+      rules: which params to split over the mesh, as {"fc*/weight": PartitionSpec(...)};
+        the others have a copy on each device.
 
     Returns:
       A `Fit`: params, state, history, test_accuracy, compile_seconds.
@@ -109,8 +118,9 @@ def fit(
     Raises:
       LayerError: the images do not fit the net, or labels are out of range.
       ValueError: there is no data, images and labels differ in number, checkpoints
-        are of another training or all damaged, or `steps_per_execution` is above 1
-        with `checked` or with batches that come ready-made.
+        are of another training or all damaged, `steps_per_execution` is above 1
+        with `checked` or with batches that come ready-made, or the batches do not
+        divide among the devices.
       TypeError: `callbacks` holds something else.
       OSError: a checkpoint cannot be written or read.
       NotFinite: an ArithmeticError: the loss or the params became infinite or NaN, or
@@ -131,6 +141,9 @@ def fit(
         size("skip_nonfinite", skip_nonfinite)
         optimizer = optax.apply_if_finite(optimizer, skip_nonfinite)
     at_once = _at_once(steps_per_execution, data, checked)
+    layout = _layout(devices, rules, checked)
+    if isinstance(data, Dataset):
+        layout.refuse_uneven("batch_size", batch_size)
     folder = checkpoints
     if folder is not None and not isinstance(folder, Folder):
         folder = Folder(folder, keep=2)
@@ -147,13 +160,14 @@ def fit(
         "steps_per_execution": operator.index(at_once),
     }
     followers = Callbacks(callbacks, net, told)
-    feed, test_feed = _feeds(net, loss, data, test, batch_size, at_once, seed)
+    feed, test_feed = _feeds(net, loss, data, test, batch_size, at_once, seed, layout)
     loop = Loop(
         net,
         optimizer,
         loss,
         feed,
         test_feed,
+        layout,
         seed=seed,
         skip_nonfinite=skip_nonfinite,
         checked=checked,
@@ -169,6 +183,7 @@ def fit(
         with (
             Progress(epochs, count, shown=progress, done=done) as bar,
             followers,
+            layout.in_force(),
         ):
             if place.steps:
                 bar.say(f"going on from step {place.steps:,}")
@@ -202,24 +217,36 @@ def _feeds(
     batch_size: int,
     at_once: int,
     seed: int,
+    layout: AnyLayout,
 ) -> tuple[Feed, Feed]:
     """Where the batches to train on come from, and those to test with."""
 
-    def ready_made(found: Iterable[Batch]) -> Feed:
-        return Streamed(net, loss, lambda epoch: found)
+    def ready_made(found: Iterable[Batch], even: bool = False) -> Feed:
+        return Streamed(net, loss, lambda epoch: found, layout, even=even)
 
     def cut(split: Split, seed: int | None) -> Feed:
         if at_once > 1:
-            return Resident(net, loss, split, batch_size, at_once, seed)
+            return Resident(net, loss, split, batch_size, at_once, seed, layout)
         order = partial(batches, split, batch_size, seed=seed)
-        return Streamed(net, loss, lambda epoch: order(epoch=epoch))
+        return Streamed(net, loss, lambda epoch: order(epoch=epoch), layout)
 
     if not isinstance(data, Dataset):
-        return ready_made(data), ready_made(() if test is None else test)
+        return ready_made(data, even=True), ready_made(() if test is None else test)
     return (
         cut(data.train, seed),
         cut(data.test, None) if test is None else ready_made(test),
     )
+
+
+def _layout(devices: Devices | None, rules: Rules | None, checked: bool) -> AnyLayout:
+    """Where everything lies."""
+    if devices is None:
+        if rules:
+            raise ValueError("rules split params over devices; say which, as devices=")
+        return Anywhere()
+    if checked:
+        raise ValueError("checked=True works on one device; leave devices out")
+    return Layout(devices, rules)
 
 
 def _at_once(asked: int | None, data: Any, checked: bool) -> int:

@@ -18,6 +18,7 @@ from lenetjax.interruption import Interruption
 from lenetjax.keeping import ADVICE, Keeper, NotFinite, Place
 from lenetjax.measuring import Means
 from lenetjax.progress import Progress
+from lenetjax.sharding import AnyLayout
 from lenetjax.specs import is_random_key
 from lenetjax.training import (
     Batch,
@@ -42,6 +43,7 @@ class Loop:
       loss: ``loss(outputs, labels)``.
       feed: the batches to train on.
       test_feed: those to test with.
+      layout: where the run lies.
       seed: where the random keys come from.
       skip_nonfinite: how many steps in a row may be left out; unless it is 0, the
         optimizer is one of `optax.apply_if_finite`.
@@ -55,12 +57,14 @@ class Loop:
         loss: Loss,
         feed: Feed,
         test_feed: Feed,
+        layout: AnyLayout,
         *,
         seed: int,
         skip_nonfinite: int,
         checked: bool,
     ) -> None:
         self.net, self.optimizer, self.loss = net, optimizer, loss
+        self.layout = layout
         self.feed, self.test_feed = feed, test_feed
         self.seed, self.skip_nonfinite, self.checked = seed, skip_nonfinite, checked
         step = train_step(net, optimizer, loss)
@@ -92,7 +96,8 @@ class Loop:
         run = jax.tree.map(
             lambda a: a if is_random_key(a) else jnp.asarray(a, a.dtype), run
         )
-        self.run = self.keeper.restored(run) if self.place.steps else run
+        run = self.keeper.restored(run) if self.place.steps else run
+        self.run = self.layout.place(run)
         self.setting_up = time.perf_counter() - started
 
     def begin_anyhow(self) -> None:

@@ -119,8 +119,9 @@ def train_step(
             )
             return grads, metrics, state
 
-        at_once = chunks.chunk_size(net, batch[0], loss, chunk_size)
-        grads, metrics, state = chunks.mean_over_chunks(gradients, batch, at_once)
+        grads, metrics, state = chunks.mean_over_parts(
+            net, loss, gradients, batch, chunk_size
+        )
         updates, opt_state = update(
             grads,
             run.opt_state,

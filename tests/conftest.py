@@ -11,6 +11,9 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+# Devices that share this machine's processor; a test that names none uses the first.
+jax.config.update("jax_num_cpu_devices", 8)
+
 # Programs by the thousand stay in memory; looking for garbage among them as often as
 # Python does by itself takes a tenth of the time.
 gc.set_threshold(100_000, 20, 50)

@@ -23,11 +23,12 @@ MAY_IMPORT = {
     "core": {"specs", "checks", "signatures", "listing"},
     "cache": {"core"},
     "inner_outputs": BASE,
+    "spreading": set(),
     "combinators": BASE | {"inner_outputs"},
     "wrappers": BASE | {"cache", "functional", "inner_outputs", "trees"},
     "trees": {"specs", "checks"},
     "testing": {"specs", "core"},
-    "functional": BASE,
+    "functional": BASE | {"spreading"},
     "layers": BASE | {"functional"},
     "losses": BASE | {"functional"},
     "metrics": BASE | {"functional", "losses"},
@@ -39,20 +40,21 @@ MAY_IMPORT = {
     "data": {"user_cache"},
     "checkpoint": {"specs", "trees"},
     "inspection": BASE | {"functional", "inner_outputs", "losses", "trees", "wrappers"},
-    "chunks": BASE | {"cache", "functional", "losses"},
+    "chunks": BASE | {"cache", "functional", "losses", "spreading"},
     "training": BASE | {"chunks", "functional", "losses"},
+    "sharding": {"functional", "specs", "spreading", "training"},
     "callbacks": BASE | {"measuring", "training"},
     "tracking": BASE | {"callbacks", "training"},
     "interruption": set(),
     "locks": set(),
     "keeping": {"checkpoint", "functional", "measuring", "specs", "training"},
-    "feeding": BASE | {"data", "losses", "measuring", "training"},
+    "feeding": BASE | {"data", "losses", "measuring", "sharding", "training"},
     "loop": BASE
     | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
-    | {"progress", "training"},
+    | {"progress", "sharding", "training"},
     "fitting": BASE
     | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
-    | {"keeping", "locks", "loop", "losses", "progress", "training"},
+    | {"keeping", "locks", "loop", "losses", "progress", "sharding", "training"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "interop": BASE

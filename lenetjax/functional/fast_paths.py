@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from lenetjax.functional.portability import is_portable
+from lenetjax.spreading import by_compiler
 
 MOST_IN, MOST_OUT = 8, 16  # channels; beyond, XLA's own convolution is as fast
 MOST_ROWS = 512  # values under a window, all channels of it
@@ -50,7 +51,8 @@ def disjoint_is_faster(x: jax.Array, window: tuple[int, ...]) -> bool:
 def _plain(x: jax.Array) -> bool:
     """Whether x is computed on one CPU or GPU, in float32 or, unmeasured, float64.
 
-    And here, not by another program that reads this one.
+    And here, not by another program that reads this one. The compiler gathers a batch
+    that is spread over devices wherever its layout in memory is asked for.
     """
     explicitly_sharded = any(jax.typeof(x).sharding.spec)
     return (
@@ -59,4 +61,5 @@ def _plain(x: jax.Array) -> bool:
         and x.dtype in (jnp.float32, jnp.float64)
         and x.size > 0
         and not explicitly_sharded
+        and not by_compiler()
     )
