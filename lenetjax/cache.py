@@ -16,15 +16,14 @@ CACHE = 5 * 2**20  # bytes of layer outputs that pay best to work on at once
 def at_once(count: int, outputs: Any, of: int) -> int:
     """How many of count things to work on at once.
 
-    All of them, unless one CPU does the work and its cache holds fewer.
+    All of them, unless a CPU does the work and its cache holds fewer.
 
     Args:
       count: how many there are.
       outputs: bytes that `of` of them take; where a size is known by name only, as in
         a program to be exported, this is no number, and nothing is held back.
     """
-    one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
-    if not one_cpu or not isinstance(outputs, int):
+    if jax.default_backend() != "cpu" or not isinstance(outputs, int):
         return count
     return min(count, max(1, CACHE * of // max(1, outputs)))
 

@@ -144,7 +144,7 @@ def _split(batch: Any, size: int) -> Any:
 def _fitting(net: Layer, images: Any, caches: int) -> int:
     """How many examples fit so many caches; all, where chunks may change the result."""
     batch: int = jax.tree.leaves(images)[0].shape[0]
-    if not _works_on_each_apart(net):
+    if not _works_on_each_apart(net) or spreading.by_compiler():
         return batch
     most = cache.at_once(batch, cache.output_bytes(net.plan(images)), of=caches * batch)
     if most == batch:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from lenetjax.options import parser as parser_of_options
 from lenetjax.user_cache import keep_programs
 
+# How a training of many processes ends in all of them: well, or by a signal.
+AGREED = (0, 130, 143)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status.
@@ -26,7 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.platform:
         os.environ["JAX_PLATFORMS"] = options.platform
     keep_programs()
+    status = _run(options)
+    if getattr(options, "coordinator", None) and status not in AGREED:
+        from lenetjax import processes
+
+        if processes.together():
+            processes.leave(status)
+    return status
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
+        _join(options)
         if options.platform:
             _need_platform(options.platform)
         from lenetjax import commands
@@ -49,6 +63,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(options, " ".join(str(error).split()) or repr(error), 1)
     except (ValueError, ImportError, RuntimeError) as error:
         return _say(options, " ".join(str(error).split()), 2)
+
+
+def _join(options: argparse.Namespace) -> None:
+    """Makes devices of the CPU and joins other processes, before JAX computes."""
+    together = ("coordinator", "processes", "process_id")
+    given = [name for name in together if getattr(options, name, None) is not None]
+    if given and len(given) < 3 and getattr(options, "coordinator", None) != "auto":
+        raise ValueError(
+            "--coordinator HOST:PORT, --processes N and --process-id I belong together"
+        )
+    if isinstance(getattr(options, "devices", None), int):
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", options.devices)
+    if given:
+        from lenetjax.processes import join
+
+        join(options.coordinator, options.processes, options.process_id)
 
 
 def _need_platform(name: str) -> None:

@@ -14,7 +14,7 @@ from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset, Split
 from lenetjax.losses import check_labels, cross_entropy
 from lenetjax.measuring import Compiled
-from lenetjax.sharding import AnyLayout
+from lenetjax.sharding import ANYWHERE, AnyLayout
 from lenetjax.specs import shapes_text
 from lenetjax.training import Batch, Loss
 
@@ -69,6 +69,7 @@ class Streamed:
       loss: its loss; for `cross_entropy` the labels are checked.
       batches: those of an epoch.
       layout: where they go.
+      shares: whether each of many processes gives its own part of a batch.
       even: whether to refuse a first batch that does not divide among the devices.
     """
 
@@ -77,12 +78,14 @@ class Streamed:
         net: Layer,
         loss: Loss,
         batches: Callable[[int], Iterable[Batch]],
-        layout: AnyLayout,
+        layout: AnyLayout = ANYWHERE,
         *,
+        shares: bool = False,
         even: bool = False,
     ) -> None:
         self.net, self.loss, self.batches = net, loss, batches
         self.layout, self.even = layout, even
+        self.place = layout.place_shares if shares else layout.place_batch
         self.opened: Iterator[Batch] = iter(())
 
     def training(self, step: Any) -> Compiled:
@@ -98,7 +101,8 @@ class Streamed:
             self.opened = iter(())
             return None
         if self.even:
-            self.layout.refuse_uneven("a batch of", len(first[1]))
+            images = len(first[1]) * self.layout.shares
+            self.layout.refuse_uneven("a batch of", images)
         self.opened = chain([first], found)
         return first[0]
 
@@ -106,7 +110,8 @@ class Streamed:
         self, done: int, every: int | None = None, before: int = 0
     ) -> Iterator[Execution]:
         for batch in islice(self.opened, done, None):
-            yield Execution(self.layout.place_batch(batch), 1, len(batch[1]))
+            placed = self.place(batch)
+            yield Execution(placed, 1, len(placed[1]))
 
     def _checked(self, batch: Any) -> Batch:
         """The batch as arrays; refuses what would give a wrong number."""
@@ -150,7 +155,7 @@ class Resident:
         batch_size: int,
         at_once: int,
         seed: int | None,
-        layout: AnyLayout,
+        layout: AnyLayout = ANYWHERE,
     ) -> None:
         self.net, self.loss, self.split, self.layout = net, loss, split, layout
         self.batch_size, self.at_once, self.seed = batch_size, at_once, seed

@@ -1,13 +1,15 @@
 """Training as a whole: epochs, tests and checkpoints in one call."""
 
-import contextlib
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import optax
 
+from lenetjax import processes
 from lenetjax.callbacks import Callbacks
 from lenetjax.checkpoint import Folder
 from lenetjax.core import Layer, Params, State
@@ -21,7 +23,7 @@ from lenetjax.locks import locked
 from lenetjax.loop import Loop
 from lenetjax.losses import cross_entropy
 from lenetjax.progress import Progress
-from lenetjax.sharding import AnyLayout, Anywhere, Devices, Layout, Rules
+from lenetjax.sharding import ANYWHERE, AnyLayout, Devices, Layout, Rules
 from lenetjax.training import Batch, Loss
 
 
@@ -73,6 +75,11 @@ def fit(
     on a CPU the result is the same bit for bit. On SIGINT and SIGTERM the step is
     finished and saved first; a second signal does not wait.
 
+    Many processes train one net when each makes the same call, after
+    `jax.distributed.initialize`. A `Dataset` is the same in each; of batches that come
+    ready-made each process gives its own share. Process 0 alone touches the
+    checkpoints, shows progress and has callbacks. A signal to one stops all.
+
     Args:
       net: any layer.
       optimizer: any optax optimizer.
@@ -108,7 +115,8 @@ def fit(
       devices: over which to spread each batch: "all", how many, a list of
         `jax.devices()`, or a `jax.sharding.Mesh` with an axis "data"; see
         `sharding.Layout`. The result is that of one device, to rounding: only the order
-        of sums differs. None takes JAX's first device.
+        of sums differs. None takes JAX's first device; where `jax.distributed` joins
+        many processes, all of them.
       rules: which params to split over the mesh, as {"fc*/weight": PartitionSpec(...)};
         the others have a copy on each device.
 
@@ -123,6 +131,7 @@ def fit(
         divide among the devices.
       TypeError: `callbacks` holds something else.
       OSError: a checkpoint cannot be written or read.
+      processes.ProcessLost: a RuntimeError: one of many processes has ended.
       NotFinite: an ArithmeticError: the loss or the params became infinite or NaN, or
         `checked` found something. What was saved before is kept.
       MemoryError: a batch needs more memory than there is.
@@ -159,7 +168,7 @@ def fit(
         "checked": bool(checked),
         "steps_per_execution": operator.index(at_once),
     }
-    followers = Callbacks(callbacks, net, told)
+    followers = Callbacks(callbacks if processes.is_first() else (), net, told)
     feed, test_feed = _feeds(net, loss, data, test, batch_size, at_once, seed, layout)
     loop = Loop(
         net,
@@ -173,17 +182,19 @@ def fit(
         checked=checked,
     )
 
-    with _guarded(folder) as interruption:
-        place = keeper.find(resume) or Place()
+    first = processes.is_first()
+    with ExitStack() as held, _noticed(folder) as interruption:
+        place = _opened(folder, keeper, resume, held)
         if place.epoch > epochs + 1:
             raise ValueError(
                 f"{keeper.source} is of epoch {place.epoch - 1}, beyond epochs={epochs}"
             )
         done = (place.epoch - 1) * (count or 0) + place.means.images
         with (
-            Progress(epochs, count, shown=progress, done=done) as bar,
+            Progress(epochs, count, shown=progress and first, done=done) as bar,
             followers,
             layout.in_force(),
+            processes.lost_explained(),
         ):
             if place.steps:
                 bar.say(f"going on from step {place.steps:,}")
@@ -193,20 +204,33 @@ def fit(
                 loop.end_epoch(loop.test())
             if loop.run is None:  # all was done before
                 loop.begin_anyhow()
-    run = loop.trained()
+    run = processes.here(loop.trained())
     accuracy = place.history[-1].get("test_accuracy")
     return Fit(run.params, run.state, place.history, accuracy, loop.compile_seconds())
 
 
-@contextlib.contextmanager
-def _guarded(folder: Folder | None) -> Iterator[Interruption]:
-    """Keeps other writers out and notes signals, where checkpoints are kept."""
-    if folder is None:
-        yield Interruption()
-        return
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with locked(folder.path), noticed() as interruption:
-        yield interruption
+def _noticed(folder: Folder | None) -> AbstractContextManager[Interruption]:
+    """Notes signals, where checkpoints are kept."""
+    return nullcontext(Interruption()) if folder is None else noticed()
+
+
+def _opened(
+    folder: Folder | None, keeper: Keeper, resume: PathLike, held: ExitStack
+) -> Place:
+    """Keeps other writers out of the folder until `held` ends, and says where to go on.
+
+    Process 0 does, and tells the others.
+    """
+
+    def opened() -> str:
+        if folder is not None:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(folder.path))
+        place = keeper.find(resume)
+        return "" if place is None else place.to_json()
+
+    found = processes.on_first(opened)
+    return Place().from_json(found) if found else Place()
 
 
 def _feeds(
@@ -221,8 +245,8 @@ def _feeds(
 ) -> tuple[Feed, Feed]:
     """Where the batches to train on come from, and those to test with."""
 
-    def ready_made(found: Iterable[Batch], even: bool = False) -> Feed:
-        return Streamed(net, loss, lambda epoch: found, layout, even=even)
+    def ready_made(found: Iterable[Batch], even: bool) -> Feed:
+        return Streamed(net, loss, lambda epoch: found, layout, shares=True, even=even)
 
     def cut(split: Split, seed: int | None) -> Feed:
         if at_once > 1:
@@ -231,19 +255,21 @@ def _feeds(
         return Streamed(net, loss, lambda epoch: order(epoch=epoch), layout)
 
     if not isinstance(data, Dataset):
-        return ready_made(data, even=True), ready_made(() if test is None else test)
+        return ready_made(data, True), ready_made(() if test is None else test, False)
     return (
         cut(data.train, seed),
-        cut(data.test, None) if test is None else ready_made(test),
+        cut(data.test, None) if test is None else ready_made(test, False),
     )
 
 
 def _layout(devices: Devices | None, rules: Rules | None, checked: bool) -> AnyLayout:
     """Where everything lies."""
+    if devices is None and jax.process_count() > 1:
+        devices = "all"
     if devices is None:
         if rules:
             raise ValueError("rules split params over devices; say which, as devices=")
-        return Anywhere()
+        return ANYWHERE
     if checked:
         raise ValueError("checked=True works on one device; leave devices out")
     return Layout(devices, rules)

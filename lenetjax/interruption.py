@@ -18,10 +18,24 @@ class Terminated(SystemExit):
 
 
 class Interruption:
-    """Whether, and by which signal, this process was asked to stop."""
+    """Whether, and by which signal, this process was asked to stop.
+
+    A signal counts once it is agreed on with the other processes of a training; alone,
+    that is when somebody looks.
+    """
 
     def __init__(self) -> None:
+        self.came: int | None = None
         self.signal: int | None = None
+
+    def wish(self) -> int:
+        """What to tell the others: above 1 where a signal came, else 0."""
+        return 0 if self.came is None else 1 + self.came
+
+    def follow(self, wish: int) -> None:
+        """Takes over the signal of a wish that was agreed on, if it is one."""
+        if wish > 1:
+            self.signal = wish - 1
 
     def raise_if_any(self, saved: str) -> None:
         """Ends the program as the signal asks for, once all is saved.
@@ -54,7 +68,7 @@ def noticed() -> Iterator[Interruption]:
                 signal.signal(number, handler)
 
     def note(number: int, frame: FrameType | None) -> None:
-        interruption.signal = number
+        interruption.came = number
         restore()
 
     for number in SIGNALS:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from lenetjax import checkpoint
+from lenetjax import checkpoint, processes
 from lenetjax.checkpoint import Checkpoint, Folder
 from lenetjax.functional.arguments import is_int
 from lenetjax.measuring import Means
@@ -146,7 +146,7 @@ class Keeper:
         return self.steps is not None and place.steps % self.steps == 0
 
     def save(self, run: TrainState, place: Place, score: float | None = None) -> None:
-        """Writes a checkpoint, if any are kept.
+        """Writes a checkpoint, if any are kept; process 0 does, for all.
 
         Args:
           run: all that the steps change.
@@ -157,11 +157,16 @@ class Keeper:
           NotFinite: the params are not finite; nothing is written.
           OSError: it cannot be written.
         """
-        refuse_nonfinite(run, place)
-        if self.folder is None:
-            return
-        found = {PLACE: place.to_json(), SETUP: json.dumps(self.setup)}
-        self.folder.save(place.steps, run, found, score=score)
+        whole: TrainState = processes.here(run)
+
+        def write() -> str:
+            refuse_nonfinite(whole, place)
+            if self.folder is not None:
+                found = {PLACE: place.to_json(), SETUP: json.dumps(self.setup)}
+                self.folder.save(place.steps, whole, found, score=score)
+            return ""
+
+        processes.on_first(write)
         self.saved_at = time.monotonic()
 
     def _place(self, found: Checkpoint) -> Place:

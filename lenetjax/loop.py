@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import optax
 from jax.experimental import checkify
 
+from lenetjax import processes
 from lenetjax.callbacks import Callbacks
 from lenetjax.core import Layer, LayerError
 from lenetjax.feeding import Feed, memory_explained
 from lenetjax.interruption import Interruption
 from lenetjax.keeping import ADVICE, Keeper, NotFinite, Place
 from lenetjax.measuring import Means
+from lenetjax.processes import Agreement
 from lenetjax.progress import Progress
 from lenetjax.sharding import AnyLayout
 from lenetjax.specs import is_random_key
@@ -72,6 +74,7 @@ class Loop:
             step = _skipping(step)
         self.step = feed.training(_with_checks(step) if checked else step)
         self.evaluate = test_feed.testing(eval_step(net, loss))
+        self.agreement = Agreement()
         self.setting_up = 0.0
         self.run: TrainState | None = None
 
@@ -96,9 +99,19 @@ class Loop:
         run = jax.tree.map(
             lambda a: a if is_random_key(a) else jnp.asarray(a, a.dtype), run
         )
-        run = self.keeper.restored(run) if self.place.steps else run
-        self.run = self.layout.place(run)
+        self.run = self.layout.place(self.restored(run) if self.place.steps else run)
         self.setting_up = time.perf_counter() - started
+
+    def restored(self, run: TrainState) -> TrainState:
+        """The run of the checkpoint; process 0 reads it for all."""
+        found = [run]
+
+        def read() -> str:
+            found[0] = self.keeper.restored(run)
+            return ""
+
+        processes.on_first(read)
+        return cast(TrainState, processes.from_first(found[0]))
 
     def begin_anyhow(self) -> None:
         """Begins where no step is left to do."""
@@ -143,7 +156,7 @@ class Loop:
                 self.bar.advance(place.epoch, images * steps, metrics)
             if place.means.waiting >= LOOK:
                 self.look(most, LEAVE)
-            if self.interruption.signal or self.keeper.due(place):
+            if self.asked():
                 self.look(most)
                 place.seconds = time.perf_counter() - self.step.seconds - started
                 self.save()
@@ -162,6 +175,7 @@ class Loop:
             if found := error.get():
                 raise NotFinite(f"step {self.place.steps + 1}: {found} {ADVICE}")
         self.run, metrics = result
+        self.layout.settle(metrics)
         return cast(Metrics, metrics)
 
     def look_inside(self, batch: Batch) -> None:
@@ -212,8 +226,16 @@ class Loop:
         self.keeper.save(self.trained(), self.place)
         self.stop_if_asked()
 
+    def asked(self) -> bool:
+        """Whether to save now: it is time, or a signal came, to any process."""
+        wish = self.interruption.wish() or int(self.keeper.due(self.place))
+        answer = self.agreement.soon(wish)
+        self.interruption.follow(answer)
+        return answer > 0
+
     def stop_if_asked(self) -> None:
-        """Stops, if a signal came; all is saved."""
+        """Stops, if a signal came to any process; all is saved."""
+        self.interruption.follow(self.agreement.now(self.interruption.wish()))
         folder = self.keeper.folder
         where = f" in {folder.path}" if folder is not None else ""
         self.interruption.raise_if_any(f"saved at step {self.place.steps}{where}")
@@ -223,7 +245,7 @@ class Loop:
         run, means = self.trained(), Means()
         self.test_feed.open(0)
         for batch, steps, images in self.test_feed.executions(0):
-            if self.interruption.signal:
+            if self.asked() and self.interruption.signal:
                 self.save()
             with batch_explained(images):
                 metrics = self.evaluate(run.params, run.state, batch)

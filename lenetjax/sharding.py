@@ -60,6 +60,7 @@ class Layout:
         self.mesh = _mesh(devices)
         self.rules = dict(rules or {})
         self.ways = int(self.mesh.shape[AXIS])
+        self.shares = jax.process_count()
         for pattern, spec in self.rules.items():
             _check_rule(pattern, spec, self.mesh)
 
@@ -119,10 +120,38 @@ class Layout:
 
         return jax.tree.map(lambda array: _placed(array, sharding(array)), batch)
 
+    def place_shares(self, batch: Any) -> Any:
+        """Makes one batch of the shares that the processes give.
+
+        Raises:
+          ValueError: a share does not divide among the devices of its process.
+        """
+        if self.shares == 1:
+            return self.place_batch(batch)
+        images = len(jax.tree.leaves(batch)[0])
+        if images * self.shares % self.ways:
+            raise ValueError(
+                f"a share of {images} images does not divide among the devices of this "
+                f"process, {self.ways // self.shares}; leave the last batch out where "
+                "it is smaller"
+            )
+        spread = NamedSharding(self.mesh, P(AXIS))
+        return jax.tree.map(
+            lambda array: jax.make_array_from_process_local_data(spread, array), batch
+        )
+
     def place_copies(self, tree: Any) -> Any:
         """Gives each device a copy of each array."""
         copies = NamedSharding(self.mesh, P())
         return jax.tree.map(lambda array: _placed(array, copies), tree)
+
+    def settle(self, result: Any) -> None:
+        """Waits for a step where two under way could wait for each other.
+
+        The devices of a CPU share its threads, and a collective needs them all at once.
+        """
+        if self.ways > 1 and self.mesh.devices.flat[0].platform == "cpu":
+            jax.block_until_ready(result)
 
     def refuse_uneven(self, name: str, images: int) -> None:
         """Raises ValueError where batches of so many images do not divide."""
@@ -152,7 +181,7 @@ class Layout:
 class Anywhere:
     """The layout where nothing is said: JAX puts everything on its first device."""
 
-    ways = 1
+    shares = 1
 
     def in_force(self) -> Any:
         """A context that changes nothing."""
@@ -170,15 +199,21 @@ class Anywhere:
         """The batch as it is; the step that it goes to takes it from the host."""
         return batch
 
+    place_shares = place_batch
+
     def place_copies(self, tree: Any) -> Any:
         """Puts arrays on the device."""
         return jax.device_put(tree)
+
+    def settle(self, result: Any) -> None:
+        """Waits for nothing."""
 
     def refuse_uneven(self, name: str, images: int) -> None:
         """Nothing is uneven on one device."""
 
 
 AnyLayout = Layout | Anywhere
+ANYWHERE = Anywhere()
 
 
 def _spec_of(

@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 AXIS = "data"
 
 
-def ways(examples: int) -> int:
+def ways(examples: Any) -> int:
     """Over how many devices a batch is spread; 1 where its parts would not be equal."""
     mesh = jax.sharding.get_abstract_mesh()
     by_axis = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
@@ -28,8 +28,10 @@ def ways(examples: int) -> int:
     return int(mesh.shape[AXIS])
 
 
-def by_compiler() -> bool:
-    """Whether the compiler decides which device computes what."""
+def by_compiler(x: Any = None) -> bool:
+    """Whether the compiler decides what a device computes, or the user does for x."""
+    if x is not None and any(jax.typeof(x).sharding.spec):
+        return True
     mesh = jax.sharding.get_abstract_mesh()
     sizes = zip(mesh.axis_sizes, mesh.axis_types, strict=True)
     automatic = [int(size) for size, kind in sizes if kind == AxisType.Auto]
@@ -62,5 +64,5 @@ def _spread(function: Callable[[Any], Any], out: P) -> Callable[[Any], Any]:
     return found
 
 
-def _examples(batch: Any) -> int:
-    return int(jax.tree.leaves(batch)[0].shape[0])
+def _examples(batch: Any) -> Any:
+    return jax.tree.leaves(batch)[0].shape[0]  # by name only, in an exported program

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "cache": {"core"},
     "inner_outputs": BASE,
     "spreading": set(),
+    "processes": {"specs"},
     "combinators": BASE | {"inner_outputs"},
     "wrappers": BASE | {"cache", "functional", "inner_outputs", "trees"},
     "trees": {"specs", "checks"},
@@ -47,14 +48,16 @@ MAY_IMPORT = {
     "tracking": BASE | {"callbacks", "training"},
     "interruption": set(),
     "locks": set(),
-    "keeping": {"checkpoint", "functional", "measuring", "specs", "training"},
+    "keeping": {"checkpoint", "functional", "measuring", "processes", "specs"}
+    | {"training"},
     "feeding": BASE | {"data", "losses", "measuring", "sharding", "training"},
     "loop": BASE
     | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
-    | {"progress", "sharding", "training"},
+    | {"processes", "progress", "sharding", "training"},
     "fitting": BASE
     | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
-    | {"keeping", "locks", "loop", "losses", "progress", "sharding", "training"},
+    | {"keeping", "locks", "loop", "losses", "processes", "progress"}
+    | {"sharding", "training"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "interop": BASE
@@ -65,9 +68,9 @@ MAY_IMPORT = {
     | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
     | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "interop"}
-    | {"losses", "models", "runs", "tracking", "training"},
+    | {"losses", "models", "processes", "runs", "tracking", "training"},
     "options": set(),
-    "cli": {"commands", "options", "user_cache"},
+    "cli": {"commands", "options", "processes", "user_cache"},
     "__main__": {"cli"},
 }  # fmt: skip
 PUBLIC = ["lenetjax"] + [

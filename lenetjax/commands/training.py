@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import jax
 import optax
 
-from lenetjax import inspection
+from lenetjax import inspection, processes
 from lenetjax.callbacks import Callback
 from lenetjax.commands.nets import model
 from lenetjax.commands.sources import BATCH_SIZES, EPOCHS, IMAGE, load
@@ -45,14 +46,15 @@ def train(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "skip_nonfinite": options.skip_nonfinite,
     }
-    folder, resume = _place(options)
+    first = processes.is_first()
+    folder, resume = _place(options) if first else (Path("runs"), "auto")
     run = Run(
         folder, net, IMAGE, model=options.model, data=options.data, training=training
     )
     callbacks: list[Callback] = [run]
-    if options.tensorboard:  # which says what is missing before the work
+    if options.tensorboard and first:  # which says what is missing before the work
         callbacks.append(TensorBoard(folder / TENSORBOARD))
-    with run.writing(anew=resume == "never"):
+    with run.writing(anew=resume == "never") if first else nullcontext():
         _train(run, callbacks, net, found, training, resume, options)
     return 0
 
@@ -66,13 +68,9 @@ def _train(
     resume: str,
     options: argparse.Namespace,
 ) -> None:
-    device = jax.devices()[0]
-    print(
-        f"{options.model} on {options.data}: {len(found.train.labels):,} images to "
-        f"train on, {len(found.test.labels):,} to test, on {device.device_kind} "
-        f"({device.platform})",
-        file=sys.stderr,
-    )
+    first = processes.is_first()
+    if first:
+        print(_what(options, found), file=sys.stderr)
     batches = math.ceil(len(found.train.labels) / training["batch_size"])
     steps = training["epochs"] * batches
     result = fit(
@@ -88,7 +86,10 @@ def _train(
         resume=resume,
         skip_nonfinite=options.skip_nonfinite,
         checked=options.checked,
+        devices="all" if processes.together() else options.devices,
     )
+    if not first:
+        return
     run.save_history(result.history)
     run.save(result.params, result.state)
     logits = predict_logits(net, result.params, found.test.images, state=result.state)
@@ -104,6 +105,21 @@ def _train(
         f"{'epoch' if epochs == 1 else 'epochs'}: "
         f"{seconds:.1f} s of training, {result.compile_seconds:.1f} s of compiling\n"
         f"saved in {run.folder}"
+    )
+
+
+def _what(options: argparse.Namespace, found: Dataset) -> str:
+    """What is to be trained, on what and where."""
+    device, many = jax.devices()[0], ""
+    if processes.together():
+        many = f"{len(jax.devices())} devices of {jax.process_count()} processes, "
+    elif options.devices is not None:
+        count = len(jax.devices()) if options.devices == "all" else options.devices
+        many = f"{count} devices, "
+    return (
+        f"{options.model} on {options.data}: {len(found.train.labels):,} images to "
+        f"train on, {len(found.test.labels):,} to test, on {many}{device.device_kind} "
+        f"({device.platform})"
     )
 
 

@@ -54,12 +54,10 @@ def _plain(x: jax.Array) -> bool:
     And here, not by another program that reads this one. The compiler gathers a batch
     that is spread over devices wherever its layout in memory is asked for.
     """
-    explicitly_sharded = any(jax.typeof(x).sharding.spec)
     return (
         not is_portable()
         and jax.default_backend() in ("cpu", "gpu")
         and x.dtype in (jnp.float32, jnp.float64)
         and x.size > 0
-        and not explicitly_sharded
-        and not by_compiler()
+        and not by_compiler(x)
     )

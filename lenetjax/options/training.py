@@ -4,6 +4,8 @@ from pathlib import Path
 
 from lenetjax.options.shared import DATA_DIR, MODEL, AddCommand
 from lenetjax.options.types import (
+    devices,
+    index,
     interval,
     momentum,
     positive_float,
@@ -71,4 +73,19 @@ def train(add_command: AddCommand) -> None:
         action="store_true",
         help="also write the curves for TensorBoard, into RUN_DIR/tensorboard",
     )
+    add(
+        "--devices",
+        type=devices,
+        metavar="all|N",
+        help="spread each batch over so many devices; on a CPU they share its cores, "
+        "and two of them can be faster than one. With --coordinator: in each process",
+    )
+    add(
+        "--coordinator",
+        metavar="HOST:PORT|auto",
+        help="train together with other processes, which run the same command: where "
+        "process 0 listens; auto: as Slurm, Open MPI or Kubernetes say",
+    )
+    add("--processes", type=positive_int, metavar="N", help="how many there are")
+    add("--process-id", type=index, metavar="I", help="which this one is, from 0")
     add("--data-dir", **DATA_DIR)

@@ -14,6 +14,17 @@ def batch_size(text: str) -> int | str:
     return text if text == "symbolic" else positive_int(text)
 
 
+def devices(text: str) -> int | str:
+    return text if text == "all" else positive_int(text)
+
+
+def index(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+    return value
+
+
 def interval(text: str) -> int | str:
     if text.endswith("s"):
         positive_float(text[:-1])
@@ -45,6 +56,8 @@ def seed(text: str) -> int:
 for _type, _name in (
     (positive_int, "int"),
     (batch_size, "int"),
+    (devices, "number of devices"),
+    (index, "int"),
     (interval, "interval"),
     (positive_float, "number"),
     (momentum, "number"),
