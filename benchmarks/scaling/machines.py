@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.scaling.nets import Net
 
-MEASURED = Path(__file__).parents[1] / "results" / "devices.json"
+RESULTS = Path(__file__).parents[1] / "results"
 # Each output is written and read, forward; and twice more on the way back.
 PASSES = 6
 # LeNet on an H200, seconds of a step by batch: NOTES.md, "On a GPU", "Both (kept)".
@@ -80,15 +80,16 @@ def calibrated(
     return layer, float(each) / roofline(lenet, peak, memory)
 
 
-def measured() -> dict[str, Any]:
-    """What `python -m benchmarks --only peak,scaling,devices` found."""
-    found: dict[str, Any] = json.loads(MEASURED.read_text(encoding="utf-8"))
+def published(name: str) -> dict[str, Any]:
+    """What a run of `python -m benchmarks` found: "cpu", or "devices"."""
+    text = (RESULTS / f"{name}.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
     return found
 
 
 def machines(lenet: Net) -> tuple[Machine, ...]:
     """The machines of the note."""
-    found = measured()
+    found = published("cpu")
     cpu_peak = 1e9 * max(row["gflops"] for row in found["peak"])
     cpu_steps = {row["batch"]: row["median"] for row in found["scaling"]}
     gpu = calibrated(lenet, LENET_H200, *H200)
