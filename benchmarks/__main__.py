@@ -37,6 +37,7 @@ MEASURES = {
     "calls": calls.measure,
     "ensemble": ensemble.measure,
     "devices": devices.measure,
+    "split": devices.measure_times,
     "compile": compiling.measure,
     "saving": saving.measure,
     "mnist99": mnist99.measure,

@@ -277,9 +277,9 @@ def devices_table(results: Results) -> Section:
     return Section("A batch split over devices", about, table, of_words=True)
 
 
-def two_devices_table(results: Results) -> Section:
+def split_table(results: Results) -> Section:
     table = [["", "way", "batch", "one device", "two", "one / two"]]
-    for row in results["two_devices"]:
+    for row in results["split"]:
         times = [digits(row[name]["median"] * 1e3) for name in ("one", "two")]
         where = [NAMES[row["model"]], row["way"], str(row["batch"])]
         table.append([*where, *times, f"{row['ratio']['median']:.2f}"])
@@ -306,7 +306,7 @@ PARTS = {
     "ensemble": ensemble_table,
     "saving": saving_table,
     "devices": devices_table,
-    "two_devices": two_devices_table,
+    "split": split_table,
     "all_reduce": all_reduce_table,
     "compile": compile_table,
     "cache": cache_table,

@@ -40,7 +40,7 @@ from benchmarks.scaling.steps import (
 from benchmarks.scaling.tables import BATCHES, blocks, changed
 
 NETS = all_nets()
-LENET, RESNET = NETS
+LENET, RESNET, *_ = NETS
 MACHINES = machines(LENET)
 GPU, TPU, CORES = MACHINES
 
@@ -177,6 +177,13 @@ def test_where_it_stops_paying(times):
     assert seconds[fastest(seconds)] == min(times)
 
 
+@pytest.mark.parametrize(
+    ("times", "last"), [([3, 2.1, 1], 1), ([3, 2, 1.4], 2), ([4, 2, 1], 4), ([1], 1)]
+)
+def test_the_last_count_that_pays(times, last):
+    assert pays_up_to(dict(zip(counts(1024), times, strict=False))) == last
+
+
 @given(nets, some_machines, st.sampled_from(counts(512)))
 def test_the_images_that_each_needs_are_where_it_stops(net, machine, count):
     needed = images_for_each(net, machine, count)
@@ -212,6 +219,14 @@ def test_the_events_of_equal_layers(size):
     computes, sends = arithmetic * 2 / 3 / 6, all_reduce(size, 8, GPU)
     expected = arithmetic / 3 + computes + 5 * max(computes, sends) + sends
     assert math.isclose(simulate(net, GPU, 8, 800, 0), expected)
+
+
+def test_the_bound_of_gradients_that_travel_early_is_reached():
+    """By a net whose last layer has all params and no arithmetic."""
+    net = Net("late", (Part(0, 10), Part(10**8, 0)), 10, 0, ())
+    for images in (8, 8_000_000):
+        bound = step(net, GPU, 8, images, overlapped=True).seconds
+        assert math.isclose(simulate(net, GPU, 8, images, 0), bound)
 
 
 def test_a_machine_is_calibrated_by_the_line_through_its_steps():

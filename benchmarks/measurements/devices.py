@@ -19,16 +19,26 @@ SIZES = [2**power for power in range(6, 25, 3)]  # bytes of an all-reduce
 
 
 def measure(session: Session) -> None:
-    """Notes counts of all programs, and times of steps and all-reduces."""
+    """Notes what the compiled programs communicate and compute."""
+    for model, way in programs(session):
+        count(session, model, way, COUNTED[: 2 if session.options.quick else None])
+
+
+def measure_times(session: Session) -> None:
+    """Notes the times of steps and all-reduces on two devices."""
+    for model, way in programs(session):
+        time(session, model, way)
+    if session.options.platform == "cpu":
+        time_all_reduces(session)
+
+
+def programs(session: Session) -> list[tuple[str, str]]:
+    """The nets, and the ways to split their steps."""
     if session.options.platform != "cpu":
         session.leave_out("devices", "everywhere", "only a CPU's are emulated")
-        return
-    quick = session.options.quick
+        return []
     models = [model for model in session.options.models if model in TIMED]
-    for model, way in product(models[: 1 if quick else None], WAYS):
-        count(session, model, way, COUNTED[: 2 if quick else None])
-        time(session, model, way)
-    time_all_reduces(session)
+    return list(product(models[: 1 if session.options.quick else None], WAYS))
 
 
 def spec_of(model: str, way: str, devices: int, batch: int) -> dict[str, Any]:
@@ -56,7 +66,7 @@ def count(session: Session, model: str, way: str, devices: tuple[int, ...]) -> N
 
 def time(session: Session, model: str, way: str) -> None:
     """Notes the step on one device, and with the same images on two."""
-    session.say(f"devices: measuring {model}, {way}")
+    session.say(f"split: measuring {model}, {way}")
     batch = TIMED[model]
     specs = {str(n): spec_of(model, way, n, batch) for n in (1, 2)}
     times = in_turns(session, specs, [Task("step", "step", {})])
@@ -68,12 +78,12 @@ def time(session: Session, model: str, way: str) -> None:
         "two": summary(two),
         "ratio": summary(a / b for a, b in zip(one, two, strict=True)),
     }  # fmt: skip
-    session.add("two_devices", row)
+    session.add("split", row)
 
 
 def time_all_reduces(session: Session) -> None:
     """Notes an all-reduce on two devices by its bytes, beside a program without one."""
-    session.say("devices: measuring all-reduces")
+    session.say("split: measuring all-reduces")
     specs = {"2": {"job": "devices", "family": "jax", "devices": 2}}
     tasks = [
         Task(f"{way} {size}", "all_reduce", {"size": size, "way": way})
@@ -87,11 +97,11 @@ def time_all_reduces(session: Session) -> None:
 def in_turns(
     session: Session, specs: dict[str, dict[str, Any]], tasks: list[Task]
 ) -> dict[tuple[str, str], list[float]]:
-    with session.workers("devices", specs) as workers:
+    with session.workers("split", specs) as workers:
         return take_turns(
             workers,
             lambda name: tasks,
             rounds=session.options.rounds,
             seconds=session.options.seconds,
-            failed=lambda name, why: session.leave_out(name, "devices", why),
+            failed=lambda name, why: session.leave_out(name, "split", why),
         )

@@ -33,7 +33,7 @@ def simulate(
     for place, part in reversed(list(enumerate(net.parts))):
         clock += arithmetic * 2 / 3 * part.flops / flops
         waiting += part.bytes
-        if waiting >= bucket or place == 0:
+        if waiting and (waiting >= bucket or place == 0):
             free = max(clock, free) + all_reduce(waiting, devices, machine)
             waiting = 0
     return max(clock, free)

@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from benchmarks.peers import OURS
 from benchmarks.scaling.events import simulate
 from benchmarks.scaling.links import all_reduce
@@ -23,6 +25,7 @@ from benchmarks.scaling.steps import (
 from benchmarks.sections import NAMES, digits
 
 BATCHES = (64, 256, 1024, 8192, 65536)
+NOT_YET = "Not measured yet on a quiet machine."
 OWN = "own batch norms"
 
 
@@ -207,18 +210,43 @@ def counted_table() -> str:
 
 def timed_table() -> str:
     """One device and two, on the same cores."""
+    found = published("devices")
+    if "split" not in found:
+        return NOT_YET
     rows = [
         [f"{NAMES[row['model']]}, `{row['way']}`", str(row["batch"]),
          *(digits(row[name]["median"] * 1e3) for name in ("one", "two")),
          f"{row['ratio']['median']:.2f}"]
-        for row in published("devices")["two_devices"]
+        for row in found["split"]
     ]  # fmt: skip
     return table(["", "batch", "one device, ms", "two, ms", "one / two"], rows)
 
 
+def reduced_table() -> str:
+    """All-reduces among two emulated devices, and the line that the formula wants."""
+    rows = published("devices").get("all_reduce", [])
+    if not rows:
+        return NOT_YET
+    times = {(row["way"], row["bytes"]): row["median"] for row in rows}
+    sizes = sorted({row["bytes"] for row in rows})
+    full = np.array([times["all-reduce", size] for size in sizes])
+    empty = np.array([times["nothing", size] for size in sizes])
+    # A ring of two: two messages of half the bytes each.
+    each, fixed = np.polyfit(sizes, full, 1, w=1 / full)
+    cells = [
+        [f"{size:,}", *map(micro, (a, b, fixed + each * size))]
+        for size, a, b in zip(sizes, full, empty, strict=True)
+    ]
+    head = ["bytes", "all-reduce, us", "a program without, us", "on the line, us"]
+    return (
+        f"{table(head, cells)}\n\nThe line stands for {1 / each / 1e9:.3g} GB/s and "
+        f"{micro(fixed / 2)} us for a message."
+    )
+
+
 def answer(nets: Iterable[Net], machine: Machine) -> str:
     """The first paragraph: how far it pays, and why."""
-    lenet, resnet = nets
+    lenet, resnet, *_ = nets
     own = resnet.with_own_norms()
 
     def pays(net: Net) -> str:
@@ -269,4 +297,5 @@ def blocks(nets: tuple[Net, ...], machines: tuple[Machine, ...]) -> dict[str, st
         "what if": what_if_table(nets, gpu, 8192),
         "counted": counted_table(),
         "timed": timed_table(),
+        "reduced": reduced_table(),
     }
