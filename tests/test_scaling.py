@@ -344,6 +344,7 @@ def test_the_published_counts_are_those_of_the_paper():
         if row["way"] == "shard_map":
             averages = 2 * sum(net.norms)
             assert reduced == {"count": 1, "bytes": net.gradients + averages + 8}
-            assert 1 < row["flops"] / (row["for_each"] * net.flops) < 1.2
+            # XLA leaves out products with padding, and counts additions and the like.
+            assert 0.9 < row["flops"] / (row["for_each"] * net.flops) < 1.2
         elif row["devices"] > 1:
             assert reduced["count"] == net.norm_reductions + 1
