@@ -13,6 +13,7 @@ from benchmarks.machine import describe
 from benchmarks.measurements import (
     calls,
     compiling,
+    devices,
     ensemble,
     epoch,
     mnist99,
@@ -35,6 +36,8 @@ MEASURES = {
     "overhead": overhead.measure,
     "calls": calls.measure,
     "ensemble": ensemble.measure,
+    "devices": devices.measure,
+    "split": devices.measure_times,
     "compile": compiling.measure,
     "saving": saving.measure,
     "mnist99": mnist99.measure,

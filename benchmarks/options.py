@@ -12,7 +12,7 @@ from benchmarks.setup import IMAGES
 
 PARTS = (
     "peak", "step", "forward", "epoch", "scaling", "overhead", "calls", "ensemble",
-    "compile", "saving", "mnist99",
+    "devices", "split", "compile", "saving", "mnist99",
 )  # fmt: skip
 BATCHES = (32, 64, 128, 256, 1024)
 DEEP_BATCHES = (32, 64, 128)  # of ResNet-20, whose steps take long

@@ -261,6 +261,42 @@ def mnist99_table(results: Results) -> Section:
     return Section("MNIST to 99 %", about, table)
 
 
+def devices_table(results: Results) -> Section:
+    table = [["", "way", "devices", "communication", "MFLOP of each"]]
+    for row in results["devices"]:
+        told = [
+            f"{found['count']} {kind}, {found['bytes']:,} bytes"
+            for kind, found in row["collectives"].items()
+        ]
+        where = [NAMES[row["model"]], row["way"], str(row["devices"])]
+        table.append([*where, "; ".join(told) or "-", f"{row['flops'] / 1e6:.1f}"])
+    about = (
+        f"The compiled training step, with {results['devices'][0]['for_each']} images "
+        "for each emulated device; the bytes are those of the results."
+    )
+    return Section("A batch split over devices", about, table, of_words=True)
+
+
+def split_table(results: Results) -> Section:
+    table = [["", "way", "batch", "one device", "two", "one / two"]]
+    for row in results["split"]:
+        times = [digits(row[name]["median"] * 1e3) for name in ("one", "two")]
+        where = [NAMES[row["model"]], row["way"], str(row["batch"])]
+        table.append([*where, *times, f"{row['ratio']['median']:.2f}"])
+    about = "Milliseconds of a step; the emulated devices share the same cores."
+    return Section("One device and two", about, table)
+
+
+def all_reduce_table(results: Results) -> Section:
+    ways = ("all-reduce", "nothing")
+    table = [["bytes", "all-reduce", "a program without"]]
+    for size in sorted({row["bytes"] for row in results["all_reduce"]}):
+        found = [rows_of(results, "all_reduce", bytes=size, way=way) for way in ways]
+        times = [digits(rows[0]["median"] * 1e6) if rows else "-" for rows in found]
+        table.append([f"{size:,}", *times])
+    return Section("All-reduce on two devices", "Microseconds, emulated.", table)
+
+
 PARTS = {
     "epoch": epoch_table,
     "mnist99": mnist99_table,
@@ -269,6 +305,9 @@ PARTS = {
     "calls": calls_table,
     "ensemble": ensemble_table,
     "saving": saving_table,
+    "devices": devices_table,
+    "split": split_table,
+    "all_reduce": all_reduce_table,
     "compile": compile_table,
     "cache": cache_table,
     "peak": peak_table,
