@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import numpy as np
@@ -12,8 +12,10 @@ from jax import lax
 from lenetjax.core import Layer
 from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset, Split
+from lenetjax.functional.arguments import is_int
 from lenetjax.losses import check_labels, cross_entropy
 from lenetjax.measuring import Compiled
+from lenetjax.positions import Asking, Iteration, Position, ahead, nowhere
 from lenetjax.sharding import AnyLayout
 from lenetjax.specs import shapes_text
 from lenetjax.training import Batch, Loss
@@ -30,11 +32,13 @@ class Execution(NamedTuple):
       batch: what the step takes.
       steps: how many batches that is.
       images: in each of them.
+      position: says where the data are after them, until the next ones are asked for.
     """
 
     batch: Any
     steps: int
     images: int
+    position: Asking = nowhere
 
 
 class Feed(Protocol):
@@ -46,8 +50,13 @@ class Feed(Protocol):
     def testing(self, step: Any) -> Compiled:
         """Compiles ``step(params, state, batch) -> metrics`` for these batches."""
 
-    def open(self, epoch: int) -> Any:
-        """Begins an epoch; returns some of its images, or None if it has none."""
+    def open(self, epoch: int, position: Position | None = None) -> Any:
+        """Begins an epoch; returns some of its images, or None if it has none.
+
+        Args:
+          epoch: its number, from 1.
+          position: where to go on in it, as an execution said.
+        """
 
     def executions(
         self, done: int, every: int | None = None, before: int = 0
@@ -70,6 +79,7 @@ class Streamed:
       batches: those of an epoch.
       layout: where they go.
       even: whether to refuse a first batch that does not divide among the devices.
+      prefetch: how many batches to put on the device while a step works on another.
     """
 
     def __init__(
@@ -79,11 +89,13 @@ class Streamed:
         batches: Callable[[int], Iterable[Batch]],
         layout: AnyLayout,
         *,
+        prefetch: int = 0,
         even: bool = False,
     ) -> None:
         self.net, self.loss, self.batches = net, loss, batches
-        self.layout, self.even = layout, even
-        self.opened: Iterator[Batch] = iter(())
+        self.layout, self.prefetch, self.even = layout, prefetch, even
+        self.opened: Iterator[tuple[Batch, Asking]] = iter(())
+        self.skips = True
 
     def training(self, step: Any) -> Compiled:
         return Compiled(self.layout.keeping(step))
@@ -91,22 +103,35 @@ class Streamed:
     def testing(self, step: Any) -> Compiled:
         return Compiled(step)
 
-    def open(self, epoch: int) -> Any:
-        found = map(self._checked, self.batches(epoch))
+    def open(self, epoch: int, position: Position | None = None) -> Any:
+        batches = self.batches(epoch)
+        iteration = Iteration(batches, position)
+        self.skips = not iteration.restored
+        found = ahead(iteration, self.prefetch, self._prepared)
         first = next(found, None)
+        self.opened = iter(()) if first is None else chain([first], found)
+        if first is None and iteration.restored:  # behind the last batch
+            first = next(ahead(Iteration(batches), 0, self._checked), None)
         if first is None:
-            self.opened = iter(())
             return None
+        images, labels = first[0]
         if self.even:
-            self.layout.refuse_uneven("a batch of", len(first[1]))
-        self.opened = chain([first], found)
-        return first[0]
+            self.layout.refuse_uneven("a batch of", len(labels))
+        return images
 
     def executions(
         self, done: int, every: int | None = None, before: int = 0
     ) -> Iterator[Execution]:
-        for batch in islice(self.opened, done, None):
-            yield Execution(self.layout.place_batch(batch), 1, len(batch[1]))
+        for batch, position in islice(self.opened, done if self.skips else 0, None):
+            placed = batch if self.prefetch else self.layout.place_batch(batch)
+            yield Execution(placed, 1, len(batch[1]), position)
+
+    def _prepared(self, batch: Any) -> Batch:
+        arrays = self._checked(batch)
+        if not self.prefetch:
+            return arrays
+        with memory_explained("putting batches on the device ahead", "prefetch=0"):
+            return cast(Batch, jax.device_put(self.layout.place_batch(arrays)))
 
     def _checked(self, batch: Any) -> Batch:
         """The batch as arrays; refuses what would give a wrong number."""
@@ -178,7 +203,7 @@ class Resident:
 
         return Compiled(jax.jit(steps))
 
-    def open(self, epoch: int) -> Any:
+    def open(self, epoch: int, position: Position | None = None) -> Any:
         images, labels = self.split
         numbers = Split(np.arange(len(images), dtype=np.int32), labels)
         whole = max(1, len(images))
@@ -230,6 +255,37 @@ def usual_steps(data: Any) -> int:
     size = sum(part.nbytes for split in data for part in split)
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     return MANY if memory is None or size <= SHARE * memory else 1
+
+
+def prefetched(asked: int | None) -> int:
+    """How many batches to put on the device ahead; one, where that is left open.
+
+    None on a CPU, which computes on the arrays where they are.
+
+    Raises:
+      ValueError: it is no number of batches.
+    """
+    if asked is None:
+        return 0 if jax.default_backend() == "cpu" else 1
+    if not is_int(asked) or asked < 0:
+        raise ValueError(f"prefetch must be a number of batches from 0, got {asked!r}")
+    return asked
+
+
+def by_epoch(data: Any) -> Callable[[int], Iterable[Batch]]:
+    """The batches of an epoch, from its number, for any data but a `Dataset`.
+
+    Raises:
+      TypeError: they are neither batches nor a function that returns some.
+    """
+    if hasattr(data, "__iter__") or hasattr(data, "__getitem__"):
+        return lambda epoch: cast(Iterable[Batch], data)
+    if callable(data):
+        return cast(Callable[[int], Iterable[Batch]], data)
+    raise TypeError(
+        "data must be a Dataset, batches (images, labels) or a function of the epoch's "
+        f"number that returns batches, got {type(data).__name__}"
+    )
 
 
 def _check_labels(net: Layer, loss: Loss, images: Any, labels: Any) -> None:

@@ -47,8 +47,12 @@ MAY_IMPORT = {
     "tracking": BASE | {"callbacks", "training"},
     "interruption": set(),
     "locks": set(),
-    "keeping": {"checkpoint", "functional", "measuring", "specs", "training"},
-    "feeding": BASE | {"data", "losses", "measuring", "sharding", "training"},
+    "positions": set(),
+    "keeping": {"checkpoint", "functional", "measuring", "positions", "specs"}
+    | {"training"},
+    "feeding": BASE
+    | {"data", "functional", "losses", "measuring", "positions", "sharding"}
+    | {"training"},
     "loop": BASE
     | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
     | {"progress", "sharding", "training"},
