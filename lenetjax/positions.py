@@ -54,10 +54,14 @@ class Iteration:
 
     def _go_to(self, position: Position) -> None:
         if position["length"] != self.length:
+            there, here = (
+                "an unknown number of" if length is None else length
+                for length in (position["length"], self.length)
+            )
             raise ValueError(
-                f"the data had {position['length']} batches in an epoch when the "
-                f"checkpoint was saved and have {self.length} now; go on with the same "
-                "data in the same batches, or begin anew"
+                f"the checkpoint is of data with {there} batches in an epoch, and "
+                f"these have {here}; go on with the same data in the same batches, or "
+                "begin anew"
             )
         try:
             self.iterator.set_state(_from_plain(position))
