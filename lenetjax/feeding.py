@@ -141,6 +141,12 @@ class Streamed:
             )
         images = jax.tree.map(np.asarray, batch[0])
         labels = np.asarray(batch[1])
+        if labels.ndim == 0:
+            raise ValueError(
+                "expected batches (images, labels), got a single example, "
+                f"{shapes_text(images)} and a label; make batches of them, for example "
+                "with grain.MapDataset.source(data).batch(64)"
+            )
         counts = {len(part) for part in (*jax.tree.leaves(images), labels)}
         if len(counts) != 1 or 0 in counts:
             raise ValueError(
@@ -280,12 +286,22 @@ def by_epoch(data: Any) -> Callable[[int], Iterable[Batch]]:
     """
     if hasattr(data, "__iter__") or hasattr(data, "__getitem__"):
         return lambda epoch: cast(Iterable[Batch], data)
-    if callable(data):
-        return cast(Callable[[int], Iterable[Batch]], data)
-    raise TypeError(
-        "data must be a Dataset, batches (images, labels) or a function of the epoch's "
-        f"number that returns batches, got {type(data).__name__}"
-    )
+    if not callable(data):
+        raise TypeError(
+            "data must be a Dataset, batches (images, labels) or a function of the "
+            f"epoch's number that returns batches, got {type(data).__name__}"
+        )
+
+    def of(epoch: int) -> Iterable[Batch]:
+        found = data(epoch)
+        if isinstance(found, Dataset):  # its parts look like two batches
+            raise TypeError(
+                "data(epoch) must return batches (images, labels), got a Dataset; pass "
+                "that as data, or its batches: nn.data.batches(dataset.train, 64)"
+            )
+        return cast(Iterable[Batch], found)
+
+    return of
 
 
 def _check_labels(net: Layer, loss: Loss, images: Any, labels: Any) -> None:

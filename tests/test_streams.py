@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_image_folder import COUNT, three_colors
-from test_resuming import Stopped, bits, told
+from test_resuming import Stopped, bits, points, told
 
 import lenetjax as nn
 from lenetjax.checkpoint import Folder
@@ -382,7 +382,12 @@ def test_what_a_loader_refuses_is_said(pictures, tmp_path):
         )  # fmt: skip
 
 
-def test_what_is_no_data_is_refused():
+def test_what_is_no_data_is_refused(pictures):
+    """With what to pass instead."""
+    with pytest.raises(ValueError, match=r"single example.*grain.MapDataset"):
+        train(image_folder(pictures, image_size=8))
+    with pytest.raises(TypeError, match=r"got a Dataset; pass that as data"):
+        train(lambda epoch: points())
     with pytest.raises(TypeError, match=r"function of the epoch's number.*got int"):
         train(5)
     for prefetch in (-1, 1.0, True, "1"):
