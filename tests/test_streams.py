@@ -18,6 +18,7 @@ from lenetjax.checkpoint import Folder
 from lenetjax.data import image_folder
 from lenetjax.feeding import Streamed
 from lenetjax.positions import MOST, Iteration, ahead, checked
+from lenetjax.sharding import Anywhere
 
 grain = pytest.importorskip("grain", reason="needs lenetjax[grain]")
 pytestmark = pytest.mark.usefixtures("kept_programs")
@@ -239,7 +240,8 @@ def test_batches_are_put_on_the_device_ahead_of_the_step(prefetch):
             given.append(i)
             yield np.full((2, 3), i, np.float32), np.array([0, 1])
 
-    feed = Streamed(nn.linear(2), nn.losses.cross_entropy, batches, prefetch)
+    loss = nn.losses.cross_entropy
+    feed = Streamed(nn.linear(2), loss, batches, Anywhere(), prefetch=prefetch)
     feed.open(1)
 
     for i, execution in enumerate(feed.executions(0)):
