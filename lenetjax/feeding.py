@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import numpy as np
@@ -12,8 +12,10 @@ from jax import lax
 from lenetjax.core import Layer
 from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset, Split
+from lenetjax.functional.arguments import is_int
 from lenetjax.losses import check_labels, cross_entropy
 from lenetjax.measuring import Compiled
+from lenetjax.positions import Asking, Iteration, Position, ahead, nowhere
 from lenetjax.sharding import ANYWHERE, AnyLayout
 from lenetjax.specs import shapes_text
 from lenetjax.training import Batch, Loss
@@ -30,11 +32,13 @@ class Execution(NamedTuple):
       batch: what the step takes.
       steps: how many batches that is.
       images: in each of them.
+      position: says where the data are after them, until the next ones are asked for.
     """
 
     batch: Any
     steps: int
     images: int
+    position: Asking = nowhere
 
 
 class Feed(Protocol):
@@ -46,8 +50,13 @@ class Feed(Protocol):
     def testing(self, step: Any) -> Compiled:
         """Compiles ``step(params, state, batch) -> metrics`` for these batches."""
 
-    def open(self, epoch: int) -> Any:
-        """Begins an epoch; returns some of its images, or None if it has none."""
+    def open(self, epoch: int, position: Position | None = None) -> Any:
+        """Begins an epoch; returns some of its images, or None if it has none.
+
+        Args:
+          epoch: its number, from 1.
+          position: where to go on in it, as an execution said.
+        """
 
     def executions(
         self, done: int, every: int | None = None, before: int = 0
@@ -71,6 +80,7 @@ class Streamed:
       layout: where they go.
       shares: whether each of many processes gives its own part of a batch.
       even: whether to refuse a first batch that does not divide among the devices.
+      prefetch: how many batches to put on the device while a step works on another.
     """
 
     def __init__(
@@ -80,13 +90,15 @@ class Streamed:
         batches: Callable[[int], Iterable[Batch]],
         layout: AnyLayout = ANYWHERE,
         *,
+        prefetch: int = 0,
         shares: bool = False,
         even: bool = False,
     ) -> None:
         self.net, self.loss, self.batches = net, loss, batches
-        self.layout, self.even = layout, even
+        self.layout, self.prefetch, self.even = layout, prefetch, even
         self.place = layout.place_shares if shares else layout.place_batch
-        self.opened: Iterator[Batch] = iter(())
+        self.opened: Iterator[tuple[Batch, Asking]] = iter(())
+        self.skips = True
 
     def training(self, step: Any) -> Compiled:
         return Compiled(self.layout.keeping(step))
@@ -94,24 +106,36 @@ class Streamed:
     def testing(self, step: Any) -> Compiled:
         return Compiled(step)
 
-    def open(self, epoch: int) -> Any:
-        found = map(self._checked, self.batches(epoch))
+    def open(self, epoch: int, position: Position | None = None) -> Any:
+        batches = self.batches(epoch)
+        iteration = Iteration(batches, position, alone=self.layout.shares == 1)
+        self.skips = not iteration.restored
+        found = ahead(iteration, self.prefetch, self._prepared)
         first = next(found, None)
+        self.opened = iter(()) if first is None else chain([first], found)
+        if first is None and iteration.restored:  # behind the last batch
+            first = next(ahead(Iteration(batches), 0, self._checked), None)
         if first is None:
-            self.opened = iter(())
             return None
+        images, labels = first[0]
         if self.even:
-            images = len(first[1]) * self.layout.shares
-            self.layout.refuse_uneven("a batch of", images)
-        self.opened = chain([first], found)
-        return first[0]
+            shares = 1 if self.prefetch else self.layout.shares  # placed ones are whole
+            self.layout.refuse_uneven("a batch of", len(labels) * shares)
+        return images
 
     def executions(
         self, done: int, every: int | None = None, before: int = 0
     ) -> Iterator[Execution]:
-        for batch in islice(self.opened, done, None):
-            placed = self.place(batch)
-            yield Execution(placed, 1, len(placed[1]))
+        for batch, position in islice(self.opened, done if self.skips else 0, None):
+            placed = batch if self.prefetch else self.place(batch)
+            yield Execution(placed, 1, len(placed[1]), position)
+
+    def _prepared(self, batch: Any) -> Batch:
+        arrays = self._checked(batch)
+        if not self.prefetch:
+            return arrays
+        with memory_explained("putting batches on the device ahead", "prefetch=0"):
+            return cast(Batch, jax.device_put(self.place(arrays)))
 
     def _checked(self, batch: Any) -> Batch:
         """The batch as arrays; refuses what would give a wrong number."""
@@ -121,6 +145,12 @@ class Streamed:
             )
         images = jax.tree.map(np.asarray, batch[0])
         labels = np.asarray(batch[1])
+        if labels.ndim == 0:
+            raise ValueError(
+                "expected batches (images, labels), got a single example, "
+                f"{shapes_text(images)} and a label; make batches of them, for example "
+                "with grain.MapDataset.source(data).batch(64)"
+            )
         counts = {len(part) for part in (*jax.tree.leaves(images), labels)}
         if len(counts) != 1 or 0 in counts:
             raise ValueError(
@@ -183,7 +213,7 @@ class Resident:
 
         return Compiled(jax.jit(steps))
 
-    def open(self, epoch: int) -> Any:
+    def open(self, epoch: int, position: Position | None = None) -> Any:
         images, labels = self.split
         numbers = Split(np.arange(len(images), dtype=np.int32), labels)
         whole = max(1, len(images))
@@ -235,6 +265,47 @@ def usual_steps(data: Any) -> int:
     size = sum(part.nbytes for split in data for part in split)
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     return MANY if memory is None or size <= SHARE * memory else 1
+
+
+def prefetched(asked: int | None) -> int:
+    """How many batches to put on the device ahead; one, where that is left open.
+
+    None on a CPU, which computes on the arrays where they are.
+
+    Raises:
+      ValueError: it is no number of batches.
+    """
+    if asked is None:
+        return 0 if jax.default_backend() == "cpu" else 1
+    if not is_int(asked) or asked < 0:
+        raise ValueError(f"prefetch must be a number of batches from 0, got {asked!r}")
+    return asked
+
+
+def by_epoch(data: Any) -> Callable[[int], Iterable[Batch]]:
+    """The batches of an epoch, from its number, for any data but a `Dataset`.
+
+    Raises:
+      TypeError: they are neither batches nor a function that returns some.
+    """
+    if hasattr(data, "__iter__") or hasattr(data, "__getitem__"):
+        return lambda epoch: cast(Iterable[Batch], data)
+    if not callable(data):
+        raise TypeError(
+            "data must be a Dataset, batches (images, labels) or a function of the "
+            f"epoch's number that returns batches, got {type(data).__name__}"
+        )
+
+    def of(epoch: int) -> Iterable[Batch]:
+        found = data(epoch)
+        if isinstance(found, Dataset):  # its parts look like two batches
+            raise TypeError(
+                "data(epoch) must return batches (images, labels), got a Dataset; pass "
+                "that as data, or its batches: nn.data.batches(dataset.train, 64)"
+            )
+        return cast(Iterable[Batch], found)
+
+    return of
 
 
 def _check_labels(net: Layer, loss: Loss, images: Any, labels: Any) -> None:

@@ -1,7 +1,7 @@
 """Training as a whole: epochs, tests and checkpoints in one call."""
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +15,14 @@ from lenetjax.checkpoint import Folder
 from lenetjax.core import Layer, Params, State
 from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset, Split
-from lenetjax.feeding import Feed, Resident, Streamed, usual_steps
+from lenetjax.feeding import (
+    Feed,
+    Resident,
+    Streamed,
+    by_epoch,
+    prefetched,
+    usual_steps,
+)
 from lenetjax.functional.arguments import size
 from lenetjax.interruption import Interruption, noticed
 from lenetjax.keeping import Interval, Keeper, PathLike, Place
@@ -46,7 +53,7 @@ class Fit(NamedTuple):
 def fit(
     net: Layer,
     optimizer: optax.GradientTransformation,
-    data: Dataset | Iterable[Batch],
+    data: Dataset | Iterable[Batch] | Callable[[int], Iterable[Batch]],
     *,
     epochs: int = 10,
     batch_size: int = 64,
@@ -63,6 +70,7 @@ def fit(
     steps_per_execution: int | None = None,
     devices: Devices | None = None,
     rules: Rules | None = None,
+    prefetch: int | None = None,
 ) -> Fit:
     """Trains a net on data for some epochs, and tests it after each.
 
@@ -83,9 +91,12 @@ def fit(
     Args:
       net: any layer.
       optimizer: any optax optimizer.
-      data: a `Dataset` of train and test images, or anything that gives batches
-        (images, labels) each time it is iterated over, such as a list or a loader; to
-        go on with a training it must give the same batches again.
+      data: a `Dataset` of train and test images, or anything that gives the batches
+        (images, labels) of an epoch each time it is iterated over, such as a list or a
+        loader, or a function of the epoch's number, from 1, that returns such a thing.
+        To go on with a training it must give the same batches again. Those trained on
+        are left out without being read where the iterator has `get_state` and
+        `set_state`, as grain's have, and the state is no more than JSON can hold.
       epochs: how often to go through the data.
       batch_size: images in a batch; batches that come ready-made stay as they are.
       seed: decides the initial values, the order of the images and all randomness.
@@ -119,6 +130,8 @@ def fit(
         many processes, all of them.
       rules: which params to split over the mesh, as {"fc*/weight": PartitionSpec(...)};
         the others have a copy on each device.
+      prefetch: how many batches, of those that come one by one, to put on the device
+        while a step works on another. None takes 0 on a CPU, and 1 elsewhere.
 
     Returns:
       A `Fit`: params, state, history, test_accuracy, compile_seconds.
@@ -129,7 +142,7 @@ def fit(
         are of another training or all damaged, `steps_per_execution` is above 1
         with `checked` or with batches that come ready-made, or the batches do not
         divide among the devices.
-      TypeError: `callbacks` holds something else.
+      TypeError: `callbacks` holds something else, or data are nothing of the kind.
       OSError: a checkpoint cannot be written or read.
       processes.ProcessLost: a RuntimeError: one of many processes has ended.
       NotFinite: an ArithmeticError: the loss or the params became infinite or NaN, or
@@ -153,6 +166,7 @@ def fit(
     layout = _layout(devices, rules, checked)
     if isinstance(data, Dataset):
         layout.refuse_uneven("batch_size", batch_size)
+    early = prefetched(prefetch)
     folder = checkpoints
     if folder is not None and not isinstance(folder, Folder):
         folder = Folder(folder, keep=2)
@@ -169,7 +183,9 @@ def fit(
         "steps_per_execution": operator.index(at_once),
     }
     followers = Callbacks(callbacks if processes.is_first() else (), net, told)
-    feed, test_feed = _feeds(net, loss, data, test, batch_size, at_once, seed, layout)
+    feed, test_feed = _feeds(
+        net, loss, data, test, batch_size, at_once, early, seed, layout
+    )
     loop = Loop(
         net,
         optimizer,
@@ -236,23 +252,26 @@ def _opened(
 def _feeds(
     net: Layer,
     loss: Loss,
-    data: Dataset | Iterable[Batch],
+    data: Any,
     test: Iterable[Batch] | None,
     batch_size: int,
     at_once: int,
+    prefetch: int,
     seed: int,
     layout: AnyLayout,
 ) -> tuple[Feed, Feed]:
     """Where the batches to train on come from, and those to test with."""
 
-    def ready_made(found: Iterable[Batch], even: bool) -> Feed:
-        return Streamed(net, loss, lambda epoch: found, layout, shares=True, even=even)
+    streamed = partial(Streamed, net, loss, layout=layout, prefetch=prefetch)
+
+    def ready_made(found: Any, even: bool) -> Feed:
+        return streamed(by_epoch(found), shares=True, even=even)
 
     def cut(split: Split, seed: int | None) -> Feed:
         if at_once > 1:
             return Resident(net, loss, split, batch_size, at_once, seed, layout)
         order = partial(batches, split, batch_size, seed=seed)
-        return Streamed(net, loss, lambda epoch: order(epoch=epoch), layout)
+        return streamed(lambda epoch: order(epoch=epoch))
 
     if not isinstance(data, Dataset):
         return ready_made(data, True), ready_made(() if test is None else test, False)

@@ -15,6 +15,7 @@ from lenetjax import checkpoint, processes
 from lenetjax.checkpoint import Checkpoint, Folder
 from lenetjax.functional.arguments import is_int
 from lenetjax.measuring import Means
+from lenetjax.positions import Asking, checked, nowhere
 from lenetjax.specs import is_random_key
 from lenetjax.training import TrainState
 
@@ -45,6 +46,7 @@ class Place:
         self.steps = 0
         self.epoch = 1
         self.batches = 0  # done in this epoch
+        self.position: Asking = nowhere  # of the data after these batches
         self.seconds = 0.0  # of training in this epoch, at the last save
         self.history: list[dict[str, float]] = []
         self.means = Means()
@@ -53,7 +55,7 @@ class Place:
         """Closes an epoch with its row of the history."""
         self.history.append(row)
         self.epoch, self.batches, self.seconds = self.epoch + 1, 0, 0.0
-        self.means = Means()
+        self.means, self.position = Means(), nowhere
 
     def to_json(self) -> str:
         """What `from_json` takes."""
@@ -61,6 +63,7 @@ class Place:
             "steps": self.steps,
             "epoch": self.epoch,
             "batches": self.batches,
+            "position": self.position(),
             "seconds": self.seconds,
             "history": self.history,
             "means": self.means.to_json(),
@@ -74,6 +77,7 @@ class Place:
         self.batches, self.seconds = int(found["batches"]), float(found["seconds"])
         self.history = [dict(row) for row in found["history"]]
         self.means.from_json(found["means"])
+        self.position = checked(found.get("position"))
         if len(self.history) != self.epoch - 1 or self.batches < 0 or self.steps < 1:
             raise ValueError("its numbers do not fit each other")
         return self

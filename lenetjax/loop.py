@@ -124,7 +124,7 @@ class Loop:
         Raises:
           ValueError: there is none.
         """
-        images = self.feed.open(epoch)
+        images = self.feed.open(epoch, self.place.position())
         if images is None:
             raise ValueError(
                 f"the data gave no batches in epoch {epoch}; pass a list, or "
@@ -147,12 +147,13 @@ class Loop:
         started = time.perf_counter() - self.step.seconds - place.seconds
         before = place.steps - place.batches
         left = self.feed.executions(place.batches, self.keeper.steps, before)
-        for batch, steps, images in left:
+        for batch, steps, images, position in left:
             most = max(most, images)
             with batch_explained(most):
                 metrics = self.take(batch)
                 place.means.add(metrics, images, steps)
                 place.batches, place.steps = place.batches + steps, place.steps + steps
+                place.position = position
                 self.bar.advance(place.epoch, images * steps, metrics)
             if place.means.waiting >= LOOK:
                 self.look(most, LEAVE)
@@ -244,7 +245,7 @@ class Loop:
         """Tests the net on all test batches."""
         run, means = self.trained(), Means()
         self.test_feed.open(0)
-        for batch, steps, images in self.test_feed.executions(0):
+        for batch, steps, images, _ in self.test_feed.executions(0):
             if self.asked() and self.interruption.signal:
                 self.save()
             with batch_explained(images):

@@ -48,9 +48,12 @@ MAY_IMPORT = {
     "tracking": BASE | {"callbacks", "training"},
     "interruption": set(),
     "locks": set(),
-    "keeping": {"checkpoint", "functional", "measuring", "processes", "specs"}
+    "positions": set(),
+    "keeping": {"checkpoint", "functional", "measuring", "positions", "processes"}
+    | {"specs", "training"},
+    "feeding": BASE
+    | {"data", "functional", "losses", "measuring", "positions", "sharding"}
     | {"training"},
-    "feeding": BASE | {"data", "losses", "measuring", "sharding", "training"},
     "loop": BASE
     | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
     | {"processes", "progress", "sharding", "training"},
