@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "layers": BASE | {"functional"},
     "losses": BASE | {"functional"},
     "metrics": BASE | {"functional", "losses"},
-    "models": BASE | {"combinators", "layers"},
+    "models": BASE | {"combinators", "functional", "layers", "wrappers"},
     "description": BASE | {"combinators", "layers", "wrappers"},
     "measuring": {"specs"},
     "progress": set(),

@@ -247,11 +247,11 @@ def test_the_catalogue_has_every_kind():
 
 
 def cases():
-    """The first case of each function, and its variants for the long run."""
+    """The first case of each function, and for the long run what takes longer."""
     kinds = set()
     for case in KNOWN:
         kind = case.name.split()[0]
-        marks = [pytest.mark.variant] if kind in kinds else []
+        marks = [pytest.mark.variant] if kind in kinds or case.long else []
         kinds.add(kind)
         yield pytest.param(case, id=case.name, marks=marks)
 
