@@ -26,6 +26,9 @@ def model(name: str) -> Layer:
         "lenet": models.lenet,
         "lenet5": models.lenet5,
         "mlp": models.mlp,
+        "resnet18": lambda: models.resnet18(10, small_images=True),
         "resnet20": models.resnet20,
+        "vgg": models.vgg,
+        "vit": models.vit,
     }
     return makers[name]()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-MODELS = ("lenet", "lenet5", "mlp", "resnet20")
+MODELS = ("lenet", "lenet5", "mlp", "resnet18", "resnet20", "vgg", "vit")
 
 AddCommand = Callable[..., argparse.ArgumentParser]
 
