@@ -43,7 +43,7 @@ def refusal(path, *args, **options):
     content=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     length=st.integers(1, 7),
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_sequences_are_the_text(tmp_path_factory, content, length):
     """Joined, they are its two parts up to a rest; labels are one character on."""
     content += "the end " * 10

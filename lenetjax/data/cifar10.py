@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenetjax.data.cifar10_files import FILES, find, read_archive, read_folder
+from lenetjax.data.cifar10_files import FILES, Records, find, read_archive, read_folder
 from lenetjax.data.dataset import Dataset, Split
 from lenetjax.data.places import PathLike
 
@@ -59,10 +59,20 @@ def cifar10(data_dir: PathLike | None = None, *, download: bool = True) -> Datas
     Reference: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images",
       2009, https://www.cs.toronto.edu/~kriz/cifar.html.
     """
-    path = find(data_dir, download=download)
-    records = read_folder(path) if path.is_dir() else read_archive(path)
-    *train, test = (_checked(path, name, records[name]) for name in FILES)
+    records = read_files(find(data_dir, download=download))
+    *train, test = (records[name] for name in FILES)
     return Dataset(_split(train), _split([test]))
+
+
+def read_files(path: Path) -> Records:
+    """Reads the six files of the archive or the folder, with labels of ten classes.
+
+    Raises:
+      OSError: they cannot be read.
+      ValueError: they are damaged, or others.
+    """
+    records = read_folder(path) if path.is_dir() else read_archive(path)
+    return {name: _checked(path, name, some) for name, some in records.items()}
 
 
 def _checked(path: Path, name: str, records: NDArray[Any]) -> NDArray[Any]:

@@ -6,6 +6,7 @@ members only those with the right name, kind and size are read, and the others a
 passed over, within a limit for them all.
 """
 
+import contextlib
 import gzip
 import tarfile
 import zlib
@@ -68,6 +69,19 @@ def find(data_dir: PathLike | None, *, download: bool) -> Path:
     if place.ours and download:
         return _download(place)
     raise FileNotFoundError(f"{place.lacks} {ARCHIVE} and {FOLDER}; {ADVICE}")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a tar archive, gzipped or plain; by its beginning alone."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start[:2] == b"\x1f\x8b":
+        with (
+            contextlib.suppress(OSError, EOFError, zlib.error),
+            gzip.open(path) as file,
+        ):
+            start = file.read(512)
+    return start[257:262] == b"ustar"
 
 
 def read_folder(folder: Path) -> Records:
