@@ -10,7 +10,7 @@ import pytest
 from data_files import cifar10_archive, small_cifar10, small_mnist, write
 
 import lenetjax as nn
-from lenetjax import options
+from lenetjax import gallery, options
 from lenetjax.cli import main
 from lenetjax.commands.nets import OF_IMAGES, OF_TEXT
 from lenetjax.commands.sources import SOURCES
@@ -125,8 +125,10 @@ def test_an_exported_net_of_text_gives_what_the_net_gives(runs, places, capsys):
     assert want.shape == (2, 64, len(run.vocabulary))
 
 
-def test_figures_of_text_show_no_images(runs, places, tmp_path, capsys):
+def test_figures_of_text_show_no_images(runs, places, tmp_path, capsys, monkeypatch):
     """The others are drawn."""
+    monkeypatch.setattr(gallery, "FEW", (2, 3))
+    monkeypatch.setattr(gallery, "LANDSCAPE_FLOPS", 0)
     said(
         capsys, "figures", runs["text"], "--data-dir", places["text"], "--out", tmp_path
     )
