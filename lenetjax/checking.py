@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from lenetjax import checkpoint
 from lenetjax.checkpoint import Folder
 from lenetjax.checkpoint.names import named
+from lenetjax.data.cifar10 import read_files
+from lenetjax.data.cifar10_files import FILES, is_archive
 from lenetjax.data.idx import read_idx
 from lenetjax.keeping import CHECKPOINTS
 from lenetjax.runs import CONFIG, METRICS, MODEL, open_run, read_config, read_rows
@@ -28,9 +30,9 @@ class Finding(NamedTuple):
 def findings(path: Path) -> Iterator[Finding]:
     """Verifies a run's folder, a folder of checkpoints, or a file, and says what it is.
 
-    A file whose first bytes are those of IDX or gzip is read as IDX, any other as a
-    checkpoint. The net and the weights of a run must fit each other; a checkpoint is
-    compared with its digest.
+    A tar archive, or a folder with its files, is read as CIFAR-10; a file whose first
+    bytes are those of IDX or gzip as IDX, any other as a checkpoint. The net and the
+    weights of a run must fit each other; a checkpoint is compared with its digest.
     """
     if not path.is_dir():
         yield from _try(path, _file)
@@ -41,6 +43,9 @@ def findings(path: Path) -> Iterator[Finding]:
         path = path / CHECKPOINTS
         if not path.is_dir():
             return
+    if any((path / name).is_file() for name in FILES):
+        yield from _try(path, _cifar10)
+        return
     folder = Folder(path)
     steps = folder.steps()
     if not steps and path.name != CHECKPOINTS:
@@ -60,6 +65,8 @@ def _try(path: Path, look: Any) -> Iterator[Finding]:
 def _file(path: Path) -> str:
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no regular file")
+    if is_archive(path):
+        return _cifar10(path)
     with path.open("rb") as file:
         start = file.read(4)
     is_idx = start.startswith(IDX_STARTS) and path.suffix != ".safetensors"
@@ -68,6 +75,11 @@ def _file(path: Path) -> str:
 
 def _idx(path: Path) -> str:
     return f"IDX, {shapes_text(read_idx(path))}"
+
+
+def _cifar10(path: Path) -> str:
+    total = sum(map(len, read_files(path).values()))
+    return f"CIFAR-10, {total:,} images"
 
 
 def _run(path: Path) -> str:

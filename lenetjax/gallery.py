@@ -35,30 +35,46 @@ LANDSCAPE_FLOPS = 1e11
 
 
 def pictures(
-    run: TrainedRun, history: Sequence[Mapping[str, float]], data: Dataset
+    run: TrainedRun,
+    history: Sequence[Mapping[str, float]],
+    data: Dataset,
+    classes: Sequence[str] = (),
 ) -> Pictures:
     """Draws a run's pictures one by one, each with a name for its file.
+
+    Of a net for text those that show no images.
 
     Args:
       run: what `lenetjax.runs.open_run` returned.
       history: a dict for each epoch; without any there is no learning curve.
       data: the data that the net was trained on.
+      classes: their names, where they are no numbers.
     """
+    if history:
+        example = "image" if run.vocabulary is None else "character"
+        yield "learning_curve", figures.learning_curve(history, example)
+    if run.vocabulary is None:
+        yield from _of_images(run, data, classes)
+    else:
+        yield from _distributions(run, _outputs(run, data.test.images[:BATCH]), data)
+    yield "landscape", _landscape(run, data.train.images, data.train.labels)
+
+
+def _of_images(run: TrainedRun, data: Dataset, classes: Sequence[str]) -> Pictures:
     test = data.test
     logits = predict(run.net, run.params, test.images, state=run.state)
-    if history:
-        yield "learning_curve", figures.learning_curve(history)
     yield (
         "confusion_matrix",
         figures.confusion_matrix(test.labels, logits.argmax(-1), logits.shape[-1]),
     )
     yield "mistakes", figures.mistakes(test.images, test.labels, logits)
     outputs = _outputs(run, test.images[:BATCH])
-    yield from _of_convolutions(run, outputs, test.labels[0])
+    label = test.labels[0]
+    name = f"'{classes[label]}'" if classes else f"a {label}"
+    yield from _of_convolutions(run, outputs, name)
     yield from _distributions(run, outputs, data)
     last = _last_maps(run, outputs)
     yield from _explanations(run, last, test.images, test.labels, logits.argmax(-1))
-    yield "landscape", _landscape(run, data.train.images, data.train.labels)
 
 
 def _outputs(run: TrainedRun, images: Any) -> dict[str, Any]:
@@ -70,7 +86,7 @@ def _outputs(run: TrainedRun, images: Any) -> dict[str, Any]:
 
 
 def _of_convolutions(
-    run: TrainedRun, outputs: Mapping[str, Any], label: Any
+    run: TrainedRun, outputs: Mapping[str, Any], name: str
 ) -> Pictures:
     """The first convolution's filters, and what each convolution makes of one image."""
     paths = _convolutions(run)
@@ -81,7 +97,7 @@ def _of_convolutions(
     yield "filters", figures.filters(few, title=f"Filters of {paths[0]}")
     for path in paths:
         maps = outputs[path][0, ..., :MOST_TILES]
-        picture = figures.feature_maps(maps, f"{path}: feature maps of a {label}")
+        picture = figures.feature_maps(maps, f"{path}: feature maps of {name}")
         yield f"feature_maps_{path.replace('/', '.')}", picture
 
 
@@ -90,7 +106,8 @@ def _distributions(
 ) -> Pictures:
     """Activations on test images; weights; gradients as in a step of training."""
     shown = min(BATCH, len(data.test.labels))
-    title = f"Activations by layer, of {shown} test images"
+    examples = "images" if run.vocabulary is None else "sequences"
+    title = f"Activations by layer, of {shown} test {examples}"
     few = dict(list(outputs.items())[:MOST_ROWS])
     yield "activations", figures.activations(few, title=title)
     params = _in_order(run, run.params)
@@ -103,7 +120,7 @@ def _distributions(
         )
         return cross_entropy(logits, labels)
 
-    title = f"Gradients by array, after training, on {len(labels)} training images"
+    title = f"Gradients by array, after training, on {len(labels)} training {examples}"
     grads = _in_order(run, jax.jit(jax.grad(loss))(run.params))
     yield "gradients", figures.gradients(grads, title=title)
 
@@ -149,8 +166,10 @@ def _landscape(run: TrainedRun, images: Any, labels: Any) -> "Figure":
         return cross_entropy(run.net.apply(params, some, state=run.state), their_labels)
 
     found = loss_landscape(loss, run.params, jax.random.key(0), points=points)
+    examples = "images" if run.vocabulary is None else "sequences"
     return figures.landscape(
-        *found, title=f"Loss on {len(some)} training images, around the trained params"
+        *found,
+        title=f"Loss on {len(some)} training {examples}, around the trained params",
     )
 
 
@@ -161,8 +180,7 @@ def _convolutions(run: TrainedRun) -> list[str]:
 
 def _in_order(run: TrainedRun, tree: Params) -> Params:
     """The same nested dicts in the order of the layers; jax sorts them by name."""
-    shape = tuple(run.config["image_shape"])
-    plan = run.net.plan(jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+    plan = run.net.plan(run.example)
 
     def ordered(tree: Params, like: Params) -> Params:
         return {

@@ -24,6 +24,7 @@ from lenetjax.training import TrainState
 FORMAT = 1
 CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
 TENSORBOARD = "tensorboard"  # a folder, with --tensorboard
+FLOATS, INTS = "float32", "int32"  # what inputs may be
 STATE = "#state"  # beside the params; no layer can have this name
 LARGEST_CONFIG = 2**24  # bytes
 
@@ -34,10 +35,12 @@ class Run(Callback):
     Args:
       folder: the folder.
       net: the net that is trained.
-      image_shape: of its images, (height, width, channels).
+      image_shape: of its images, (height, width, channels), or sequences, (length,).
       model: the net's name.
       data: the data's name.
       training: the options that decide the result.
+      dtype: of its inputs.
+      vocabulary: the characters that they stand for, if they are of text.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class Run(Callback):
         model: str,
         data: str,
         training: Mapping[str, Any],
+        dtype: str = FLOATS,
+        vocabulary: str | None = None,
     ) -> None:
         self.folder = folder
         self.checkpoints = checkpoint.Folder(folder / CHECKPOINTS, keep=2)
@@ -57,6 +62,8 @@ class Run(Callback):
             "model": model,
             "data": data,
             "image_shape": list(image_shape),
+            "dtype": dtype,
+            **({} if vocabulary is None else {"vocabulary": vocabulary}),
             "training": dict(training),
             "net": describe(net),
             "versions": versions(),
@@ -132,9 +139,14 @@ class TrainedRun(NamedTuple):
     state: State
 
     @property
-    def image_size(self) -> int:
-        """The side of the square images that the net was trained on."""
-        return int(self.config["image_shape"][0])
+    def example(self) -> jax.ShapeDtypeStruct:
+        """The shape and dtype of one input."""
+        return _example(self.config)
+
+    @property
+    def vocabulary(self) -> str | None:
+        """The characters that inputs stand for, if the net was trained on text."""
+        return _vocabulary(self.config)
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], Layer, Plan]:
@@ -149,8 +161,8 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Layer, Plan]:
         if not all(isinstance(config[name], str) for name in ("model", "data")):
             raise ValueError("model and data are no names")
         net = build(config["net"])
-        shape = tuple(int(n) for n in config["image_shape"])
-        plan = net.plan(jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+        _vocabulary(config)
+        plan = net.plan(_example(config))
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{folder / CONFIG} describes no net: {error}") from None
     return config, net, plan
@@ -228,6 +240,24 @@ def read_rows(path: Path) -> list[dict[str, float]]:
     raise ValueError(f"{path} is damaged: a line is no epoch's JSON; remove the file")
 
 
+def _example(config: Mapping[str, Any]) -> jax.ShapeDtypeStruct:
+    """What one input is; runs of old state no dtype, as all were of images."""
+    dtype = config.get("dtype", FLOATS)
+    if dtype not in (FLOATS, INTS):
+        raise ValueError(f"its dtype is {FLOATS} or {INTS}, not {dtype!r}")
+    shape = tuple(int(n) for n in config["image_shape"])
+    return jax.ShapeDtypeStruct((1, *shape), jnp.dtype(dtype))
+
+
+def _vocabulary(config: Mapping[str, Any]) -> str | None:
+    vocabulary = config.get("vocabulary")
+    if vocabulary is None:
+        return None
+    if not isinstance(vocabulary, str) or len(set(vocabulary)) < len(vocabulary):
+        raise ValueError("its vocabulary is no text with each character once")
+    return vocabulary
+
+
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """What two configurations do not share, besides the versions."""
     told = ("model", "data", "image_shape")
@@ -236,6 +266,8 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
     trained = trained if isinstance(trained, dict) else {}
     pairs += [(name, trained.get(name), new) for name, new in here["training"].items()]
     found = [f"{name} {a} there, {b} here" for name, a, b in pairs if a != b]
+    if there.get("vocabulary") != here.get("vocabulary"):
+        found.append("a text of other characters")
     if not found and there.get("net") != here["net"]:
         found.append("other layers")
     return found

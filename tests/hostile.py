@@ -8,6 +8,15 @@ import gzip
 import hashlib
 import json
 import struct
+import tarfile
+
+from data_files import (
+    CIFAR_FOLDER,
+    cifar10_members,
+    member,
+    small_cifar10,
+)
+from data_files import archive as tar
 
 ZEROS = "0" * 64
 GOOD = {
@@ -207,3 +216,105 @@ def idx_files():
     yield "a bomb", gzip.compress(idx(8, 2**28, values=bytes(2**24)))
     yield "gzip of gzip", gzip.compress(gzip.compress(good))
     yield "a pickle", b"\x80\x04cposix\nsystem\n."
+
+
+def cifar10_archives():
+    """All kinds of archives that are not CIFAR-10's with three images in each file."""
+    good = small_cifar10()
+    members = cifar10_members(good)
+    whole = tar(*members)
+    first = f"{CIFAR_FOLDER}/data_batch_1.bin"
+    others = [members[0], *members[2:]]
+    values = good["data_batch_1.bin"]
+
+    def instead(*replacements):
+        return tar(*replacements, *others)
+
+    yield "empty", b""
+    yield "a page", b"<!DOCTYPE html><html><body>403 Forbidden</body></html>" * 20
+    yield "a page in gzip", gzip.compress(b"<html>403</html>" * 50)
+    yield "a short page in gzip", gzip.compress(b"<html>403</html>")
+    yield "zeros", bytes(10_000)
+    yield "a pickle", b"\x80\x02}q\x01(U\x04data" + bytes(600)
+    yield "no members", tar()
+    yield "one file is missing", tar(*others)
+    yield "no folder", tar(*(member(name, text) for name, text in good.items()))
+    yield (
+        "absolute paths",
+        tar(*(member(f"/{CIFAR_FOLDER}/{name}", text) for name, text in good.items())),
+    )
+    yield (
+        "paths upwards",
+        tar(
+            *(member(f"../{CIFAR_FOLDER}/{name}", text) for name, text in good.items())
+        ),
+    )
+    for name, kind in {
+        "a symbolic link": tarfile.SYMTYPE,
+        "a hard link": tarfile.LNKTYPE,
+        "a device": tarfile.CHRTYPE,
+        "a pipe": tarfile.FIFOTYPE,
+        "a folder": tarfile.DIRTYPE,
+    }.items():
+        yield (
+            f"{name} in place of a file",
+            instead(member(first, kind=kind, link="/etc/passwd")),
+        )
+    sparse = member(first, values, kind=tarfile.GNUTYPE_SPARSE)
+    yield "a sparse file", instead(sparse)
+    yield "a file twice", instead(members[1], members[1])
+    yield "a byte too few", instead(member(first, values[:-1]))
+    yield "a byte too many", instead(member(first, values + b"\0"))
+    yield "an image too few", instead(member(first, values[:-3073]))
+    yield "an empty file", instead(member(first))
+    yield "a label of 10", instead(member(first, b"\x0a" + values[1:]))
+    yield "a size of 8 GiB", instead(member(first, values, size=8**11 - 1))
+    yield "a size of 100 kB", instead(member(first, values, size=10**5))
+    yield "a size beyond 64 bits", instead(member(first, values, size=2**70))
+    yield (
+        "a sparse member of 8 GiB",
+        tar(member("x", kind=tarfile.GNUTYPE_SPARSE, size=8**11 - 1), *members),
+    )
+    yield "a size below zero", tar(members[0], member("x", size=-512), *members)
+    yield "another member of 8 GiB", tar(member("x", size=8**11 - 1), *members)
+    yield (
+        "a bomb",
+        tar(*[member("x", bytes(2**19))] * 3, *members),
+    )
+    yield "a header of 8 GiB", tar(member("x", kind=tarfile.XHDTYPE, size=8**11 - 1))
+    yield (
+        "long names inside each other",
+        tar(*[member("x", b"x", kind=tarfile.GNUTYPE_LONGNAME)] * 3000),
+    )
+    yield "many members", tar(*[member("x")] * 1000, *members)
+    yield (
+        "the Python version",
+        tar(member("cifar-10-batches-py/data_batch_1", b"\x80\x02}q\x01.")),
+    )
+    yield (
+        "CIFAR-100",
+        tar(*(member(f"cifar-100-binary/{n}.bin", values) for n in ("train", "test"))),
+    )
+    yield "cut in the middle", whole[: len(whole) // 2]
+    yield "cut by a byte", whole[:-1]
+    yield "gzip with a wrong sum", whole[:-8] + bytes(8)
+    yield "junk behind", whole + b"junk"
+    yield "gzip of gzip", gzip.compress(whole)
+    yield "a header with a wrong sum", instead(members[1].replace(b"ustar", b"ustaR"))
+    plain = gzip.decompress(whole)
+    yield "plain, cut", plain[: len(plain) // 2]
+
+
+def texts():
+    """All kinds of files that are no text in UTF-8."""
+    yield "empty", b""
+    yield "short", b"a" * 20
+    yield "Latin 1", "é".encode("latin-1") * 500
+    yield "UTF-16", ("a text " * 100).encode("utf-16")
+    yield "UTF-16 without a mark", ("a text " * 100).encode("utf-16-le")
+    yield "zeros", bytes(1000)
+    yield "cut in a character", ("é" * 500).encode()[:-1]
+    yield "half a surrogate", b"\xed\xa0\x80" * 300
+    yield "too long a form", b"\xc0\xaf" * 300
+    yield "gzip", gzip.compress(b"a text " * 300)
+    yield "a checkpoint", archive(GOOD) * 9

@@ -199,6 +199,16 @@ def test_summary_lists_the_layers(capsys):
     assert "549,312" in shown
 
 
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [("resnet18", 11_172_810), ("vgg", 2_310_986), ("vit", 305_866)],
+)
+def test_summary_knows_every_net(model, params, capsys):
+    """Of ten classes and one channel; resnet18 is the one for small images."""
+    assert main(["summary", "--model", model]) == 0
+    assert f"{params:,}" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_summary_in_other_forms(capsys):
     """The same rows as JSON, and as a table of HTML."""
     assert main(["summary", "--format", "json"]) == 0

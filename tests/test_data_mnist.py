@@ -1,17 +1,15 @@
 """MNIST: where its files are found, how they become arrays, and the download."""
 
-import functools
 import gzip
 import hashlib
-import http.server
 import importlib
 import os
 import struct
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_files import NAMES, images_file, labels_file, serving, small_mnist, write
 
 from lenetjax.data import mnist, read_idx
 from lenetjax.data.download import fetch
@@ -19,39 +17,6 @@ from lenetjax.data.download import fetch
 # `lenetjax.data.mnist` is the function; the module has to be asked for by name.
 module = importlib.import_module("lenetjax.data.mnist")
 downloads = importlib.import_module("lenetjax.data.download")
-
-NAMES = [
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-]
-
-
-def images_file(count, height=28, width=28):
-    values = (np.arange(count * height * width) % 256).astype(np.uint8)
-    return b"\0\0\x08\x03" + struct.pack(">3I", count, height, width) + values.tobytes()
-
-
-def labels_file(count):
-    return (
-        b"\0\0\x08\x01" + struct.pack(">I", count) + bytes(i % 10 for i in range(count))
-    )
-
-
-def small_mnist(train=12, test=5, **sides):
-    """The content of four valid files, by name."""
-    contents = [images_file(train, **sides), labels_file(train)]
-    contents += [images_file(test, **sides), labels_file(test)]
-    return dict(zip(NAMES, contents, strict=True))
-
-
-def write(folder, contents, ending=""):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        packed = gzip.compress(content) if ending == ".gz" else content
-        (folder / (name + ending)).write_bytes(packed)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -252,23 +217,11 @@ def test_without_a_download_the_error_says_what_to_put_where(tmp_path):
 # The download, from a server on this machine
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        """Says nothing."""
-
-
 @pytest.fixture
 def server(tmp_path):
     """A web server: the folder it serves, and its address."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    handler = functools.partial(QuietHandler, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{running.server_port}/"
-        running.shutdown()
-        thread.join()
+    with serving(tmp_path / "served") as server:
+        yield server
 
 
 @pytest.fixture
@@ -320,13 +273,12 @@ SERVED = {
 @pytest.mark.parametrize(("content", "reason"), SERVED.values(), ids=SERVED)
 def test_fetch_refuses_other_files(server, target, monkeypatch, content, reason):
     """What has not the pinned sha256, or is too large, never appears in the folder."""
-    monkeypatch.setattr(downloads, "MOST_COMPRESSED", 4096)
     monkeypatch.setattr(downloads, "MOST_BYTES", 50_000)
     folder, address = server
     (folder / "file.gz").write_bytes(content)
 
     with pytest.raises(OSError, match=reason) as caught:
-        fetch("file.gz", SHA256, target, [address])
+        fetch("file.gz", SHA256, target, [address], most=4096)
 
     assert f"{address}file.gz" in str(caught.value)
     assert list(target.iterdir()) == []

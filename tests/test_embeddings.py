@@ -106,6 +106,17 @@ def test_positions_refuse():
     refused(lambda: rotary(HEADS, base=-1.0, positions=jnp.arange(3)), "base")
 
 
+def test_positions_are_as_many_as_the_example_has():
+    """Without a number, and another length is refused."""
+    layer = nn.learned_positions()
+    params = layer.init(jax.random.key(0), X)
+
+    assert params["weight"].shape == X.shape[1:]
+    np.testing.assert_array_equal(layer.apply(params, X), X + params["weight"][None])
+    for x in (X[:, :2], jnp.concatenate([X, X], 1)):
+        refused(lambda x=x: layer.apply(params, x), f"expected ({x.shape[1]}, 4)")
+
+
 def test_the_table_keeps_its_digits_far_out():
     """Angles at large positions are computed in more than float32."""
     table = nn.functional.sinusoidal_table(30001, 4)

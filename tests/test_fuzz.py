@@ -5,6 +5,7 @@ A minute's worth; LENETJAX_FUZZ=140 makes it an hour's.
 
 import contextlib
 import gzip
+import importlib
 import io
 import os
 import re
@@ -13,12 +14,15 @@ import struct
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hostile import archive, headers, idx_files, others
+from data_files import cifar10_archive, small_cifar10
+from hostile import archive, cifar10_archives, headers, idx_files, others, texts
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 
 import lenetjax as nn
-from lenetjax.data import load_image, read_idx
+from lenetjax.data import cifar10, load_image, read_idx, text
+
+cifar10_files = importlib.import_module("lenetjax.data.cifar10_files")
 
 TIMES = int(os.environ.get("LENETJAX_FUZZ", "2"))
 DIGEST = re.compile(rb'"sha256":"[0-9a-f]{64}"')
@@ -63,12 +67,19 @@ def seeds(tmp_path_factory):
         Image.new("RGB", (9, 7), "red").save(content, form)
         images.append(content.getvalue())
     idx = bytes([0, 0, 8, 3]) + struct.pack(">3I", 2, 3, 4) + bytes(24)
+    whole = cifar10_archive(small_cifar10(1))
     return {
         "checkpoint": [
             saved(tmp_path_factory),
             *[archive(header) for _, header in headers()],
             *[content for _, content in others()],
         ],
+        "cifar10": [
+            whole,
+            gzip.decompress(whole),
+            *[content for _, content in cifar10_archives()],
+        ],
+        "text": [b"one of these, " * 90, *[content for _, content in texts()]],
         "idx": [idx, gzip.compress(idx), *[content for _, content in idx_files()]],
         "image": images,
     }
@@ -91,13 +102,17 @@ READERS = {
     "idx": [read_idx, lambda path: read_idx(path, "images"),
             lambda path: read_idx(path, "labels")],
     "image": [load_image],
+    "cifar10": [cifar10],
+    "text": [lambda path: text(path, 8), lambda path: text(path, 8, vocabulary="abc")],
 }  # fmt: skip
-EXAMPLES = {"checkpoint": 3000, "idx": 2500, "image": 3000}
+EXAMPLES = {"checkpoint": 3000, "idx": 2500, "image": 3000, "cifar10": 200, "text": 200}
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_any_file_is_read_or_refused(kind, seeds, folder):
+def test_any_file_is_read_or_refused(kind, seeds, folder, monkeypatch):
     """Nothing but ValueError and OSError, whatever the bytes are."""
+    monkeypatch.setattr(cifar10_files, "RECORDS", 1)
+    monkeypatch.setattr(cifar10_files, "MOST_BYTES", 2**20)
 
     @settings(
         max_examples=TIMES * EXAMPLES[kind],

@@ -106,7 +106,7 @@ REFUSED = {  # a net, the shape of its input, the path and why
     ),
     "the copies of a repeat": (
         nn.serial(nn.conv2d(2, 1), nn.flatten(), nn.repeat(2, nn.linear(48))),
-        IMAGE, "2", "stand between others",
+        IMAGE, "2", "differs from place to place",
     ),
     "an image made of features": (
         nn.serial(nn.linear(24), nn.unflatten(1, (2, 3, 4)), nn.conv2d(2, 1)),

@@ -109,6 +109,56 @@ def our_vgg():
     )
 
 
+def their_stages(*stages):
+    """The stages of `nn.models.vgg`, in its names."""
+    net, channels = T.Sequential(), 3
+    for i, stage in enumerate(stages, start=1):
+        layers = T.Sequential()
+        for j, out in enumerate(stage, start=1):
+            layers.add_module(f"conv{j}", T.Conv2d(channels, out, 3, padding=1))
+            layers.add_module(f"bn{j}", T.BatchNorm2d(out))
+            layers.add_module(f"relu{j}", T.ReLU())
+            channels = out
+        layers.add_module("pool", T.MaxPool2d(2))
+        net.add_module(f"stage{i}", layers)
+    return net
+
+
+def their_small_vgg():
+    net = their_stages((6,), (8, 10))
+    net.add_module("flatten", T.Flatten())
+    net.add_module("fc", T.Linear(10 * 3 * 2, 5))
+    return net
+
+
+class Positions(T.Embedding):
+    def forward(self, x):
+        return x + self.weight
+
+
+class VisionTransformer(T.Module):
+    """Of 2 blocks on images of 12x8 in patches of 4x4; the mean is over the patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = T.Linear(3 * 4 * 4, 8)
+        self.positions = Positions(6, 8)
+        self.blocks = T.Sequential(
+            *(
+                T.TransformerEncoderLayer(
+                    8, 2, 32, 0.0, "gelu", batch_first=True, norm_first=True
+                )
+                for _ in range(2)
+            )
+        )
+        self.norm, self.fc = T.LayerNorm(8), T.Linear(8, 5)
+
+    def forward(self, x):
+        x = F.unfold(x, 4, stride=4).transpose(1, 2)
+        x = self.blocks(self.positions(self.patches(x)))
+        return self.fc(self.norm(x).mean(1))
+
+
 class Block(T.Module):
     """A block of ResNet: option A of the paper, or a projection as in torchvision."""
 
@@ -136,9 +186,12 @@ class Block(T.Module):
 
 
 class ResNet(T.Module):
-    def __init__(self, widths, blocks, classes, projection):
+    def __init__(self, widths, blocks, classes, imagenet):
         super().__init__()
         self.conv1 = T.Conv2d(3, widths[0], 3, padding=1, bias=False)
+        if imagenet:
+            self.conv1 = T.Conv2d(3, widths[0], 7, 2, padding=3, bias=False)
+        self.maxpool = T.MaxPool2d(3, 2, padding=1) if imagenet else T.Identity()
         self.bn1 = T.BatchNorm2d(widths[0])
         self.stages = len(widths)
         channels = widths[0]
@@ -146,52 +199,32 @@ class ResNet(T.Module):
             layers = []
             for j in range(blocks):
                 stride = 2 if i and not j else 1
-                layers.append(Block(channels, out, stride, projection))
+                layers.append(Block(channels, out, stride, imagenet))
                 channels = out
             setattr(self, f"layer{i + 1}", T.Sequential(*layers))
         self.fc = T.Linear(channels, classes)
 
     def forward(self, x):
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
         for i in range(self.stages):
             x = getattr(self, f"layer{i + 1}")(x)
         return self.fc(x.mean((2, 3)))
 
 
-RESNET20_NAMES = {"conv": "conv1", "bn": "bn1"} | {
-    f"stage{i}/block{j}/add/body": f"layer{i}.{j - 1}"
-    for i in (1, 2, 3)
-    for j in (1, 2, 3)
-}
-
-
-def our_resnet18(widths, classes):
-    """In the names of torchvision, all but those of the blocks."""
-
-    def block(out, halves):
-        body = nn.serial(
-            conv1=nn.conv2d(out, 3, stride=1 + halves, padding=1, bias=False),
-            bn1=nn.batch_norm(), relu=jax.nn.relu,
-            conv2=nn.conv2d(out, 3, padding=1, bias=False), bn2=nn.batch_norm(),
-        )  # fmt: skip
-        shortcut = nn.serial(nn.conv2d(out, 1, stride=2, bias=False), nn.batch_norm())
-        add = nn.residual(body, shortcut=shortcut if halves else None)
-        return nn.serial(add=add, relu=jax.nn.relu)
-
-    stages = {
-        f"layer{i + 1}": nn.serial(block(out, bool(i)), block(out, False))
-        for i, out in enumerate(widths)
+def block_names(stages, blocks):
+    """Our paths of blocks, and torchvision's."""
+    return {"conv": "conv1", "bn": "bn1"} | {
+        f"stage{i}/block{j}/add/body": f"layer{i}.{j - 1}"
+        for i in range(1, stages + 1)
+        for j in range(1, blocks + 1)
     }
-    return nn.serial(
-        conv1=nn.conv2d(widths[0], 3, padding=1, bias=False), bn1=nn.batch_norm(),
-        relu=jax.nn.relu, **stages, pool=nn.global_avg_pool(), fc=nn.linear(classes),
-    )  # fmt: skip
 
 
-RESNET18_NAMES = {
-    f"layer{i}/{j}/add/body": f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1)
-} | {f"layer{i}/0/add/shortcut": f"layer{i}.0.downsample" for i in (2, 3, 4)}
-WIDTHS = (4, 6, 8, 10)
+RESNET18_NAMES = block_names(4, 2)
+for i in (2, 3, 4):
+    shortcut = f"stage{i}/block1/add/shortcut"
+    RESNET18_NAMES[f"{shortcut}/conv"] = f"layer{i}.0.downsample.0"
+    RESNET18_NAMES[f"{shortcut}/bn"] = f"layer{i}.0.downsample.1"
 NETS = {  # ours, theirs, the shape of an image of theirs, names
     "the tutorial's": (nn.models.lenet, Net, (1, 32, 32), {}),
     "composed": (composed, Net, (1, 32, 32), {}),
@@ -200,18 +233,32 @@ NETS = {  # ours, theirs, the shape of an image of theirs, names
         LeNet5, (1, 32, 32), {},
     ),
     "vgg": (our_vgg, their_vgg, (3, 12, 8), {}),
+    "nn.models.vgg": (
+        functools.partial(nn.models.vgg, 5, stages=((6,), (8, 10))),
+        their_small_vgg, (3, 12, 8), {},
+    ),
     "resnet20": (
         nn.models.resnet20,
-        functools.partial(ResNet, (16, 32, 64), 3, 10, projection=False),
-        (3, 8, 8), RESNET20_NAMES,
+        functools.partial(ResNet, (16, 32, 64), 3, 10, imagenet=False),
+        (3, 8, 8), block_names(3, 3),
     ),
     "resnet18": (
-        functools.partial(our_resnet18, WIDTHS, 5),
-        functools.partial(ResNet, WIDTHS, 2, 5, projection=True),
-        (3, 8, 8), RESNET18_NAMES,
+        functools.partial(nn.models.resnet18, 5, width=4),
+        functools.partial(ResNet, (4, 8, 16, 32), 2, 5, imagenet=True),
+        (3, 33, 33), RESNET18_NAMES,
+    ),
+    "vit": (
+        functools.partial(
+            nn.models.vit, 5, features=8, depth=2, heads=2, dropout=0.0
+        ),
+        VisionTransformer, (3, 12, 8), {},
     ),
 }  # fmt: skip
 nets = pytest.mark.parametrize("name", NETS)
+# What parity says of these is enough: no state but that of a net above.
+others = pytest.mark.parametrize(
+    "name", [name for name in NETS if name not in ("nn.models.vgg", "vit")]
+)
 
 
 class Pair:
@@ -240,7 +287,7 @@ def pair(name):
     return Pair(name)
 
 
-@nets
+@others
 def test_outputs_are_those_of_pytorch(name):
     """In evaluation, to 1e-5."""
     p = pair(name)
@@ -269,7 +316,7 @@ def test_the_way_back_changes_no_bit(name):
     fresh.load_state_dict({key: torch.tensor(a) for key, a in back.items()})
 
 
-@nets
+@others
 def test_a_step_of_training_ends_in_the_same_weights(name):
     """Of SGD, with the statistics of the batch, in each library."""
     p = pair(name)

@@ -203,6 +203,21 @@ def test_copies_are_modules_with_numbers():
     same(to_torch(net, params, state, x), theirs.state_dict())
 
 
+def test_parity_compares_the_last_copy_of_a_layer_that_is_repeated_itself():
+    """Its output is all that comes out; each copy's weights have their gradients."""
+    net = nn.serial(blocks=nn.repeat(2, nn.repeat(3, nn.linear(4))))
+    rows = [T.Sequential(*[drawn(T.Linear(4, 4)) for _ in range(3)]) for _ in "ab"]
+    theirs = T.Sequential()
+    theirs.add_module("blocks", T.Sequential(*rows))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), "float32")
+    params, _ = from_torch(net, theirs, x)
+
+    assert parity(net, params, theirs, x).rows[0].output < 1e-5
+    bias = params["blocks"]["bias"].at[1, 2].add(1.0)
+    params = {"blocks": {**params["blocks"], "bias": bias}}
+    assert parity(net, params, theirs, x).rows[0].output > 1e-2
+
+
 class Tanh(T.Module):
     def __init__(self, fc):
         super().__init__()
@@ -232,11 +247,11 @@ def test_the_catalogue_has_every_kind():
 
 
 def cases():
-    """The first case of each function, and its variants for the long run."""
+    """The first case of each function, and for the long run what takes longer."""
     kinds = set()
     for case in KNOWN:
         kind = case.name.split()[0]
-        marks = [pytest.mark.variant] if kind in kinds else []
+        marks = [pytest.mark.variant] if kind in kinds or case.long else []
         kinds.add(kind)
         yield pytest.param(case, id=case.name, marks=marks)
 

@@ -13,14 +13,14 @@ from lenetjax.testing import LawError, check_layer
 def cases(**flags):
     """Parametrizes a test over the catalogue's cases with these flags.
 
-    The first case of each function is always tested; its variants are left to the long
-    run, which CONTRIBUTING.md tells of.
+    The first case of each function is always tested, unless it says that it takes long;
+    its variants are left to the long run, which CONTRIBUTING.md tells of.
     """
     chosen, kinds = [], set()
     for case in CATALOGUE:
         if all(getattr(case, flag) is value for flag, value in flags.items()):
             kind = case.name.split()[0]
-            marks = [pytest.mark.variant] if kind in kinds else []
+            marks = [pytest.mark.variant] if kind in kinds or case.long else []
             chosen.append(pytest.param(case, id=case.name, marks=marks))
             kinds.add(kind)
     return pytest.mark.parametrize("case", chosen)

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from lenetjax import inspection
-from lenetjax.commands.nets import net_and_image
+from lenetjax.commands.nets import net_and_example
 from lenetjax.core import Params, State
 from lenetjax.losses import cross_entropy
 
 
 def summary(options: argparse.Namespace) -> int:
-    """Prints a net's layers with their shapes, params and FLOPs for one image."""
-    table = inspection.summary(*net_and_image(options))
+    """Prints a net's layers with their shapes, params and FLOPs for one example."""
+    table = inspection.summary(*net_and_example(options))
     if options.format == "json":
         rows = [row._asdict() for row in table.rows]
         print(json.dumps({"input": table.input, "rows": rows}, indent=2))
@@ -25,17 +25,17 @@ def summary(options: argparse.Namespace) -> int:
 
 
 def graph(options: argparse.Namespace) -> int:
-    """Prints what a net's loss of one image computes, or what its gradient does."""
-    net, image = net_and_image(options)
-    label = jax.ShapeDtypeStruct((1,), jnp.int32)
-    params, state = jax.eval_shape(net.init_with_state, jax.random.key(0), image)
+    """Prints what a net's loss of one example computes, or what its gradient does."""
+    net, example = net_and_example(options)
+    label = jax.ShapeDtypeStruct(net.plan(example).y.shape[:-1], jnp.int32)
+    params, state = jax.eval_shape(net.init_with_state, jax.random.key(0), example)
 
     def loss(
         params: Params, state: State, images: jax.Array, labels: jax.Array
     ) -> jax.Array:
         return cross_entropy(net.apply(params, images, state=state), labels)
 
-    found = inspection.graph(loss, params, state, image, label)
+    found = inspection.graph(loss, params, state, example, label)
     found = found.backward() if options.backward else found
     written: dict[str, Callable[[], str]] = {
         "text": found.__str__,

@@ -3,7 +3,6 @@
 import argparse
 
 import jax
-import jax.numpy as jnp
 
 from lenetjax import interop
 from lenetjax.interop.exporting import need_flatbuffers
@@ -23,11 +22,11 @@ def export(options: argparse.Namespace) -> int:
     # Else the program has the paths of all source files, on this machine.
     jax.config.update("jax_traceback_in_locations_limit", 0)
     any_number = options.batch_size in (None, "symbolic")
-    shape = (1 if any_number else options.batch_size, *run.config["image_shape"])
+    shape = (1 if any_number else options.batch_size, *run.example.shape[1:])
     exported = interop.export(
         run.net,
         run.params,
-        jax.ShapeDtypeStruct(shape, jnp.float32),
+        jax.ShapeDtypeStruct(shape, run.example.dtype),
         state=run.state,
         batch="b" if any_number else None,
     )

@@ -7,25 +7,58 @@ import jax
 import jax.numpy as jnp
 
 from lenetjax import models
-from lenetjax.commands.sources import IMAGE
+from lenetjax.commands.sources import SOURCES, TEXT
 from lenetjax.core import Layer
 from lenetjax.runs import read_config
 
+OF_IMAGES: dict[str, Callable[[], Layer]] = {
+    "lenet": models.lenet,
+    "lenet5": models.lenet5,
+    "mlp": models.mlp,
+    "resnet18": lambda: models.resnet18(10, small_images=True),
+    "resnet20": models.resnet20,
+    "vgg": models.vgg,
+    "vit": models.vit,
+}
+OF_TEXT: dict[str, Callable[[int], Layer]] = {
+    "char_gru": lambda size: models.char_rnn(size, cell="gru"),
+    "char_lstm": lambda size: models.char_rnn(size, cell="lstm"),
+}
+ASCII = 128  # characters, for a net that is shown without a text
 
-def net_and_image(options: argparse.Namespace) -> tuple[Layer, jax.ShapeDtypeStruct]:
-    """The net of a run, or one by its name, and an image for it."""
+
+def net_and_example(options: argparse.Namespace) -> tuple[Layer, jax.ShapeDtypeStruct]:
+    """The net of a run, or one by its name, and the shape of an input for it."""
     if options.run_dir is not None:
         _, net, plan = read_config(options.run_dir)
         return net, plan.x
-    return model(options.model), jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
+    of_text = options.model in OF_TEXT
+    source = SOURCES[TEXT if of_text else "digits"]
+    example = jax.ShapeDtypeStruct((1, *source.shape), jnp.dtype(source.dtype))
+    return model(options.model, ASCII if of_text else None), example
 
 
-def model(name: str) -> Layer:
-    """Builds a net by its name."""
-    makers: dict[str, Callable[[], Layer]] = {
-        "lenet": models.lenet,
-        "lenet5": models.lenet5,
-        "mlp": models.mlp,
-        "resnet20": models.resnet20,
-    }
-    return makers[name]()
+def check_fit(model_name: str, data_name: str) -> None:
+    """Refuses nets and data that do not go together.
+
+    Raises:
+      ValueError: they do not; it says what would.
+    """
+    if (model_name in OF_TEXT) == (data_name == TEXT):
+        return
+    if model_name in OF_TEXT:
+        raise ValueError(
+            f"{model_name} reads text, and {data_name} is images; give --data text "
+            f"--data-dir FILE, or --model {', '.join(OF_IMAGES)}"
+        )
+    raise ValueError(
+        f"{model_name} sees images, and text is characters; give --model "
+        f"{' or '.join(OF_TEXT)}"
+    )
+
+
+def model(name: str, vocabulary: int | None) -> Layer:
+    """Builds a net by its name, for text with so many characters if it is for text."""
+    if vocabulary is not None:
+        return OF_TEXT[name](vocabulary)
+    return OF_IMAGES[name]()

@@ -14,8 +14,8 @@ import optax
 
 from lenetjax import inspection, processes
 from lenetjax.callbacks import Callback
-from lenetjax.commands.nets import model
-from lenetjax.commands.sources import BATCH_SIZES, EPOCHS, IMAGE, load
+from lenetjax.commands.nets import check_fit, model
+from lenetjax.commands.sources import Source, source
 from lenetjax.commands.trained import need_matplotlib
 from lenetjax.core import Layer
 from lenetjax.data import Dataset
@@ -30,15 +30,19 @@ WITH_MOMENTUM = ("sgd", "nesterov", "rmsprop")
 
 def train(options: argparse.Namespace) -> int:
     """Trains a net and leaves the run's folder."""
+    kind = source(options.data)
+    options.model = options.model or kind.model
+    options.optimizer = options.optimizer or kind.optimizer
+    check_fit(options.model, options.data)
     if options.momentum is not None and options.optimizer not in WITH_MOMENTUM:
         raise ValueError(f"{options.optimizer} has no --momentum")
     need_matplotlib("train")  # before the work, not after it
     jax.devices()  # a platform that is not there is said before the work
-    found = load(options.data, options.data_dir)
-    net = model(options.model)
+    found, vocabulary = kind.load(options.data_dir)
+    net = model(options.model, None if vocabulary is None else len(vocabulary))
     training = {
-        "epochs": options.epochs or EPOCHS[options.data],
-        "batch_size": options.batch_size or BATCH_SIZES[options.data],
+        "epochs": options.epochs or kind.epochs,
+        "batch_size": options.batch_size or kind.batch_size,
         "optimizer": options.optimizer,
         "learning_rate": options.learning_rate
         or LEARNING_RATES.get(options.optimizer, 0.001),
@@ -49,13 +53,20 @@ def train(options: argparse.Namespace) -> int:
     first = processes.is_first()
     folder, resume = _place(options) if first else (Path("runs"), "auto")
     run = Run(
-        folder, net, IMAGE, model=options.model, data=options.data, training=training
+        folder,
+        net,
+        kind.shape,
+        model=options.model,
+        data=options.data,
+        training=training,
+        dtype=kind.dtype,
+        vocabulary=vocabulary,
     )
     callbacks: list[Callback] = [run]
     if options.tensorboard and first:  # which says what is missing before the work
         callbacks.append(TensorBoard(folder / TENSORBOARD))
     with run.writing(anew=resume == "never") if first else nullcontext():
-        _train(run, callbacks, net, found, training, resume, options)
+        _train(run, callbacks, net, kind, found, training, resume, options)
     return 0
 
 
@@ -63,6 +74,7 @@ def _train(
     run: Run,
     callbacks: Sequence[Callback],
     net: Layer,
+    kind: Source,
     found: Dataset,
     training: dict[str, Any],
     resume: str,
@@ -70,7 +82,7 @@ def _train(
 ) -> None:
     first = processes.is_first()
     if first:
-        print(_what(options, found), file=sys.stderr)
+        print(_what(options, kind, found), file=sys.stderr)
     batches = math.ceil(len(found.train.labels) / training["batch_size"])
     steps = training["epochs"] * batches
     result = fit(
@@ -92,12 +104,17 @@ def _train(
         return
     run.save_history(result.history)
     run.save(result.params, result.state)
-    logits = predict_logits(net, result.params, found.test.images, state=result.state)
-    run.save_figure(
-        "learning_curve.png", inspection.figures.learning_curve(result.history)
+    of_images = kind.examples == "images"
+    picture = inspection.figures.learning_curve(
+        result.history, "image" if of_images else "character"
     )
-    picture = inspection.figures.confusion_matrix(found.test.labels, logits.argmax(-1))
-    run.save_figure("confusion_matrix.png", picture)
+    run.save_figure("learning_curve.png", picture)
+    if of_images:  # a table of all characters nobody can read
+        predicted = predict_logits(
+            net, result.params, found.test.images, state=result.state
+        ).argmax(-1)
+        picture = inspection.figures.confusion_matrix(found.test.labels, predicted)
+        run.save_figure("confusion_matrix.png", picture)
     seconds = sum(row["seconds"] for row in result.history)
     epochs = len(result.history)
     print(
@@ -108,7 +125,7 @@ def _train(
     )
 
 
-def _what(options: argparse.Namespace, found: Dataset) -> str:
+def _what(options: argparse.Namespace, kind: Source, found: Dataset) -> str:
     """What is to be trained, on what and where."""
     device, many = jax.devices()[0], ""
     if processes.together():
@@ -117,9 +134,9 @@ def _what(options: argparse.Namespace, found: Dataset) -> str:
         count = len(jax.devices()) if options.devices == "all" else options.devices
         many = f"{count} devices, "
     return (
-        f"{options.model} on {options.data}: {len(found.train.labels):,} images to "
-        f"train on, {len(found.test.labels):,} to test, on {many}{device.device_kind} "
-        f"({device.platform})"
+        f"{options.model} on {options.data}: {len(found.train.labels):,} "
+        f"{kind.examples} to train on, {len(found.test.labels):,} to test, on "
+        f"{many}{device.device_kind} ({device.platform})"
     )
 
 

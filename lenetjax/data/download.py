@@ -11,16 +11,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 TIMEOUT = 15  # seconds without a byte, per mirror
-MOST_COMPRESSED = 16 * 1024**2  # MNIST's largest file has 9.9 MB,
+MOST_COMPRESSED = 32 * 1024**2  # Fashion-MNIST's largest file has 26.4 MB,
 MOST_BYTES = 64 * 1024**2  # and 47 MB when decompressed
 GZIP = 16 + zlib.MAX_WBITS
 
 
-def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:
+def fetch(
+    name: str,
+    sha256: str,
+    folder: Path,
+    mirrors: Sequence[str],
+    *,
+    zipped: bool = False,
+    most: int = MOST_COMPRESSED,
+) -> Path:
     """Downloads a gzip file into a folder from the first mirror that has it right.
 
-    The file appears in the folder when it is whole and its decompressed content has the
-    given sha256, and not before.
+    The file appears in the folder when it is whole and has the given sha256, and not
+    before.
+
+    Args:
+      name: the file's, to be added to a mirror's address.
+      sha256: of its decompressed content, so that any gzip of it will do.
+      folder: where it goes; made if need be.
+      mirrors: the beginnings of addresses.
+      zipped: whether the sha256 is that of the gzip file itself.
+      most: bytes that the file may have.
 
     Raises:
       OSError: no mirror gave that file, or the folder cannot be written.
@@ -30,8 +46,8 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:
     for mirror in mirrors:
         url = mirror + name
         try:
-            content = _download(url)
-            _check(content, sha256)
+            content = _download(url, most)
+            _check_sha256(content if zipped else _unzip(content), sha256)
         except (OSError, ValueError, http.client.HTTPException) as error:
             reasons.append(f"{url}: {error or type(error).__name__}")
             continue
@@ -39,16 +55,16 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:
     raise OSError("; ".join(reasons))
 
 
-def _download(url: str) -> bytes:
+def _download(url: str, most: int) -> bytes:
     # The mirrors are constants of this package, and the content has a pinned hash.
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310
-        content: bytes = response.read(MOST_COMPRESSED + 1)
-    if len(content) > MOST_COMPRESSED:
-        raise ValueError(f"the server sent more than {MOST_COMPRESSED} bytes")
+        content: bytes = response.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"the server sent more than {most} bytes")
     return content
 
 
-def _check(content: bytes, sha256: str) -> None:
+def _unzip(content: bytes) -> bytes:
     inflate = zlib.decompressobj(GZIP)
     try:
         values = inflate.decompress(content, MOST_BYTES)
@@ -56,7 +72,11 @@ def _check(content: bytes, sha256: str) -> None:
         raise ValueError("the server sent no gzip file") from None
     if not inflate.eof:
         raise ValueError("the server sent a gzip file that is cut short, or too large")
-    if hashlib.sha256(values).hexdigest() != sha256:
+    return values
+
+
+def _check_sha256(content: bytes, sha256: str) -> None:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError("the server sent a file with another content (sha256)")
 
 

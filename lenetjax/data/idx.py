@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lenetjax.data.checks import is_web_page
+
 DTYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(np.uint8),
     0x09: np.dtype(np.int8),
@@ -27,7 +29,6 @@ KIND_AXES = {"images": 3, "labels": 1}
 MOST_AXES = 8
 MOST_BYTES = 2 * 1024**3
 CHUNK = 1024**2
-WEB_PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml")
 
 
 class Stream(Protocol):
@@ -140,8 +141,7 @@ def _is_web_page(start: bytes, stream: Stream) -> bool:
     # No IDX file starts with "<" or a space, so what is read on here is not missed.
     if start[0] not in b"< \t\r\n\xef":
         return False
-    text = (start + stream.read(508)).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return text.startswith(WEB_PAGE_STARTS)
+    return is_web_page(start + stream.read(508))
 
 
 def _read_shape(stream: Stream, path: Path, axes: int) -> tuple[int, ...]:

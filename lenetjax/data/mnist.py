@@ -1,18 +1,9 @@
 """MNIST: 70,000 handwritten digits, from files here or a checked download."""
 
-import os
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-
 from lenetjax.data.checks import positive_int
-from lenetjax.data.dataset import Dataset, Split
-from lenetjax.data.download import fetch
-from lenetjax.data.idx import read_idx
-from lenetjax.data.images import resize as resized
-from lenetjax.user_cache import user_cache
+from lenetjax.data.dataset import Dataset
+from lenetjax.data.idx_set import IdxSet, read_set, to_dataset
+from lenetjax.data.places import PathLike
 
 # The sha256 of each file's decompressed content.
 SHA256 = {
@@ -33,19 +24,10 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-VARIABLE = "LENETJAX_DATA"
-
-
-class _Raw(NamedTuple):
-    """A pair of files and what they hold: uint8 (count, height, width) and (count,)."""
-
-    images_path: Path
-    images: NDArray[Any]
-    labels: NDArray[Any]
 
 
 def mnist(
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: PathLike | None = None,
     *,
     image_size: int = 32,
     resize: bool = False,
@@ -56,7 +38,7 @@ def mnist(
     The four files, gzipped or plain, are looked for in `data_dir`; without it in the
     folder that the variable LENETJAX_DATA names; without that in the user's cache
     folder, into which they are downloaded (11 MB) if need be. Any data in MNIST's
-    format will do, such as Fashion-MNIST.
+    format will do; Fashion-MNIST has a function of its own, `fashion_mnist`.
 
     Args:
       data_dir: the only folder to look in.
@@ -83,108 +65,7 @@ def mnist(
     Reference: LeCun et al., "Gradient-based learning applied to document recognition",
       1998.
     """
-    size = positive_int("image_size", image_size)
-    files = _find_files(data_dir, download)
-    train, test = _read(files, "train"), _read(files, "t10k")
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise ValueError(
-            f"images to train and test with must have the same sides: "
-            f"{train.images_path} has {train.images.shape[1:]}, "
-            f"{test.images_path} has {test.images.shape[1:]}"
-        )
-    return Dataset(_split(train, size, resize), _split(test, size, resize))
-
-
-def _find_files(
-    data_dir: str | os.PathLike[str] | None, download: bool
-) -> dict[str, Path]:
-    if data_dir is not None:
-        return _all_in(_path(data_dir), f"{data_dir} lacks")
-    if named := os.environ.get(VARIABLE):
-        return _all_in(_path(named), f"{VARIABLE} is set to {named}, which lacks")
-    folder = _cache_folder()
-    if download:
-        _download_missing(folder)
-    return _all_in(folder, f"MNIST is not on this machine: {folder} lacks")
-
-
-def _path(folder: str | os.PathLike[str]) -> Path:
-    # Shells leave the ~ in --data-dir=~/mnist to us. Unlike Path.expanduser, this
-    # does not fail for a user without a home folder.
-    return Path(os.path.expanduser(folder))
-
-
-def _all_in(folder: Path, problem: str) -> dict[str, Path]:
-    files = _present(folder)
-    missing = [name for name in SHA256 if name not in files]
-    if missing:
-        raise FileNotFoundError(
-            f"{problem} {', '.join(missing)} (plain or .gz); put the files there, or "
-            f"name their folder with --data-dir (data_dir=) or {VARIABLE}"
-        )
-    return files
-
-
-def _present(folder: Path) -> dict[str, Path]:
-    places = ((name, folder / (name + end)) for name in SHA256 for end in (".gz", ""))
-    return {name: path for name, path in places if path.is_file()}
-
-
-def _cache_folder() -> Path:
-    cache = user_cache()
-    if cache is None:
-        raise FileNotFoundError(
-            f"MNIST was not found, as this user has no home folder to look in; name "
-            f"the folder of the files with --data-dir (data_dir=) or {VARIABLE}"
-        )
-    return cache / "mnist"
-
-
-def _download_missing(folder: Path) -> None:
-    present = _present(folder)
-    missing = [name for name in SHA256 if name not in present]
-    try:
-        for name in missing:
-            fetch(f"{name}.gz", SHA256[name], folder, MIRRORS)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"MNIST is not on this machine and could not be downloaded; put "
-            f"{', '.join(missing)} (plain or .gz) in {folder}, or name their folder "
-            f"with --data-dir (data_dir=) or {VARIABLE}. The reason: {error}"
-        ) from error
-
-
-def _read(files: dict[str, Path], prefix: str) -> _Raw:
-    images_path = files[f"{prefix}-images-idx3-ubyte"]
-    labels_path = files[f"{prefix}-labels-idx1-ubyte"]
-    images = read_idx(images_path, kind="images")
-    labels = read_idx(labels_path, kind="labels")
-    if len(images) != len(labels):
-        raise ValueError(
-            f"each image needs a label: {images_path} has {len(images)} images, "
-            f"{labels_path} has {len(labels)} labels; are both from the same data?"
-        )
-    return _Raw(images_path, images, labels)
-
-
-def _split(raw: _Raw, size: int, resize: bool) -> Split:
-    labels = raw.labels.astype(np.int32)
-    if resize:
-        scaled = np.divide(raw.images[..., np.newaxis], 255, dtype=np.float32)
-        return Split(resized(scaled, size), labels)
-    if size < max(raw.images.shape[1:]):
-        raise ValueError(
-            f"image_size={size} is smaller than the images of {raw.images_path}, "
-            f"{raw.images.shape[1:]}; pass resize=True to shrink them"
-        )
-    return Split(_pad(raw.images, size), labels)
-
-
-def _pad(images: NDArray[Any], size: int) -> NDArray[np.float32]:
-    count, height, width = images.shape
-    top, left = (size - height) // 2, (size - width) // 2
-    padded = np.zeros((count, size, size, 1), np.float32)
-    inside = padded[:, top : top + height, left : left + width, 0]
-    # Into the result at once: another copy of 60,000 images would be 188 MB.
-    np.divide(images, 255, out=inside, dtype=np.float32)
-    return padded
+    positive_int("image_size", image_size)  # before 60,000 images are read
+    source = IdxSet("MNIST", "", "mnist", SHA256, MIRRORS, zipped=False)
+    parts = read_set(source, data_dir, download=download)
+    return to_dataset(parts, image_size=image_size, resize=resize)

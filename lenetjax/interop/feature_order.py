@@ -138,12 +138,24 @@ def _listed(notes: State, path: str = "") -> Iterator[tuple[Seen, Codes]]:
 
 def _order(path: str, codes: Mapping[str, Codes]) -> Codes:
     """Where PyTorch has each feature, from the rows of codes of each run."""
+    still = codes["still"]
+    reached = (codes["image"] != still) | (codes["noise"] != still)
+    rows = reached.any(axis=1)  # not so the later copies of a layer that is repeated
+    if not rows.any():
+        return np.arange(still.shape[1])
+    order = _order_of_images(
+        path, {name: each[rows] for name, each in codes.items()}, reached[rows]
+    )
+    if not rows.all() and not _is_plain(order):
+        raise _unknown(path, "it differs from place to place")
+    return order
+
+
+def _order_of_images(path: str, codes: Mapping[str, Codes], reached: Codes) -> Codes:
+    """The same, of rows which values of images have reached."""
     still, image = codes["still"], codes["image"]
     order = np.arange(still.shape[1])
-    reached = (image != still) | (codes["noise"] != still)
     columns = np.flatnonzero(reached.any(axis=0))
-    if not len(columns):
-        return order
     start, end = columns[0], columns[-1] + 1
     if not reached[:, start:end].all():
         raise _unknown(path, "those of images stand between others")

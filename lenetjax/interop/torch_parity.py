@@ -1,5 +1,6 @@
 """Whether a net computes what PyTorch's does, layer by layer."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -231,12 +232,14 @@ def _outputs_differ(
         )
     differences = []
     for i, output in enumerate(ours[home.path]):
-        sizes = output.shape[len(home.copies) :]
-        moved = [
-            _in_their_layout(home, copy, match) for copy in output.reshape(-1, *sizes)
-        ]
+        # Of a layer that `repeat` itself repeats, the last copy's output comes out.
+        stacked = min(max(output.ndim - calls[0][i].ndim, 0), len(home.copies))
+        inner = math.prod(home.copies[stacked:])
+        copies = output.reshape(-1, *output.shape[stacked:])
+        moved = [_in_their_layout(home, copy, match) for copy in copies]
         differences += [
-            _difference(one, made[i]) for one, made in zip(moved, calls, strict=True)
+            _difference(one, made[i])
+            for one, made in zip(moved, calls[inner - 1 :: inner], strict=True)
         ]
     return float(np.max(differences))
 

@@ -86,18 +86,19 @@ def embedding(
 
 
 def learned_positions(
-    max_length: int, *, weight_init: Initializer | None = None
+    max_length: int | None = None, *, weight_init: Initializer | None = None
 ) -> Layer:
     """Adds a learned vector to each position of a sequence.
 
     Args:
-      max_length: the number of positions that have a vector.
+      max_length: the number of positions that have a vector; when None, the length
+        of the example that `init` gets, which all sequences then have.
       weight_init: a `jax.nn.initializers`; normal with variance one when None, as in
         `torch.nn.Embedding`. Many models start smaller: `normal(0.02)`.
 
     Input: (batch, length, features), floating, length at most max_length.
     Output: the same shape, in the dtype that x and the params promote to.
-    Params: weight (max_length, features), in x's dtype.
+    Params: weight (max_length or length, features), in x's dtype.
 
     Raises:
       LayerError: max_length is no positive int; later, x does not fit.
@@ -111,17 +112,18 @@ def learned_positions(
 
     Reference: Gehring et al., "Convolutional Sequence to Sequence Learning", 2017.
     """
-    size("max_length", max_length)
+    if max_length is not None:
+        size("max_length", max_length)
 
     def init(key: jax.Array, x: jax.ShapeDtypeStruct) -> Params:
         check_sequence("x", x)
-        shape = (max_length, x.shape[-1])
+        shape = (x.shape[1] if max_length is None else max_length, x.shape[-1])
         return {"weight": (weight_init or normal(1.0))(key, shape, x.dtype)}
 
     def apply(params: Params, x: jax.Array) -> jax.Array:
         check_sequence("x", x)
         length = x.shape[1]
-        if length > max_length:
+        if max_length is not None and length > max_length:
             raise LayerError(
                 f"expected at most {max_length} positions, got {length} in "
                 f"{shapes_text(x)}; use a larger max_length"

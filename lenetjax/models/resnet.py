@@ -1,6 +1,7 @@
-"""ResNet for small images."""
+"""Residual nets: those for small images, and the one of 18 layers."""
 
 import operator
+from collections.abc import Callable
 
 import jax
 
@@ -13,6 +14,7 @@ from lenetjax.layers import (
     flatten,
     global_avg_pool,
     linear,
+    max_pool2d,
     pad,
     unflatten,
 )
@@ -82,11 +84,66 @@ def resnet(depth: int, classes: int = 10) -> Layer:
     return serial(
         conv=conv2d(16, 3, padding=1, bias=False), bn=batch_norm(), relu=jax.nn.relu,
         stage1=_stage(blocks, 16),
-        stage2=_stage(blocks, 32, halves=True),
-        stage3=_stage(blocks, 64, halves=True),
+        stage2=_stage(blocks, 32, halved=_every_second),
+        stage3=_stage(blocks, 64, halved=_every_second),
         pool=global_avg_pool(),
         fc=linear(classes),
     )  # fmt: skip
+
+
+def resnet18(
+    classes: int = 1000, *, width: int = 64, small_images: bool = False
+) -> Layer:
+    """Builds the ResNet of 18 layers for ImageNet: 11,689,512 params on 3 channels.
+
+    A 7x7 convolution and a max-pool, each of which halves the image, then four stages
+    of two blocks at 64, 128, 256 and 512 channels, then the mean over the image and a
+    linear layer. Where a stage halves the image, the shortcut is a 1x1 convolution and
+    a batch norm (the paper's option B).
+
+    Args:
+      classes: how many classes to tell apart.
+      width: the channels of the first stage; each one after it has twice as many.
+      small_images: whether to begin with a 3x3 convolution that keeps the image's size
+        instead, and no max-pool, as is usual for images of 32x32.
+
+    Input: images (batch, height, width, channels), floating.
+    Output: logits (batch, classes).
+    Params: conv, bn and fc; in "stage1/block1/add/body" and so on conv1, bn1, conv2 and
+      bn2, and in "stage2/block1/add/shortcut" and so on conv and bn. Convolutions have
+      no bias.
+    State: the running mean and var of each batch norm.
+
+    Raises:
+      LayerError: classes or width is no positive int.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, lenetjax as nn
+      >>> net = nn.models.resnet18()
+      >>> nn.count(net.plan(jnp.zeros((1, 224, 224, 3))).params)
+      11689512
+
+    Reference: He et al., "Deep Residual Learning for Image Recognition", 2015, 4.1.
+    Follows `torchvision.models.resnet18`.
+    """
+    stem: dict[str, AnyLayer] = {
+        "conv": conv2d(width, 7, stride=2, padding=3, bias=False),
+        "bn": batch_norm(),
+        "relu": jax.nn.relu,
+        "max_pool": max_pool2d(3, stride=2, padding=1),
+    }
+    if small_images:
+        stem["conv"] = conv2d(width, 3, padding=1, bias=False)
+        del stem["max_pool"]
+    return serial(
+        **stem,
+        stage1=_stage(2, width),
+        stage2=_stage(2, 2 * width, halved=_projected),
+        stage3=_stage(2, 4 * width, halved=_projected),
+        stage4=_stage(2, 8 * width, halved=_projected),
+        pool=global_avg_pool(),
+        fc=linear(classes),
+    )
 
 
 def _blocks(depth: int) -> int:
@@ -100,27 +157,35 @@ def _blocks(depth: int) -> int:
     return n
 
 
-def _stage(blocks: int, channels: int, *, halves: bool = False) -> Layer:
-    """Blocks one after the other, of which the first may halve the image."""
-    names = [f"block{number}" for number in range(1, blocks + 1)]
-    layers: dict[str, AnyLayer] = {
-        name: _block(channels, halves=halves and name == "block1") for name in names
-    }
-    return serial(**layers)
+def _stage(
+    blocks: int, channels: int, *, halved: Callable[[int], Layer] | None = None
+) -> Layer:
+    """Blocks one after the other.
+
+    `halved` makes the shortcut of the first one, where that halves the image.
+    """
+    shortcuts = [None if halved is None else halved(channels), *[None] * (blocks - 1)]
+    return serial(
+        **{
+            f"block{number}": _block(channels, shortcut)
+            for number, shortcut in enumerate(shortcuts, start=1)
+        }
+    )
 
 
-def _block(channels: int, *, halves: bool) -> Layer:
+def _block(channels: int, shortcut: Layer | None) -> Layer:
+    """Two convolutions and what is added to them; a shortcut halves the image."""
+    stride = 1 if shortcut is None else 2
     body = serial(
-        conv1=conv2d(channels, 3, stride=2 if halves else 1, padding=1, bias=False),
+        conv1=conv2d(channels, 3, stride=stride, padding=1, bias=False),
         bn1=batch_norm(), relu=jax.nn.relu,
         conv2=conv2d(channels, 3, padding=1, bias=False),
         bn2=batch_norm(),
     )  # fmt: skip
-    shortcut = _halved(channels) if halves else None
     return serial(add=residual(body, shortcut=shortcut), relu=jax.nn.relu)
 
 
-def _halved(channels: int) -> Layer:
+def _every_second(channels: int) -> Layer:
     """Every second pixel, between channels of zeros: as many again as there were.
 
     `pad` widens spatial axes, so the channels become one for a moment.
@@ -131,3 +196,8 @@ def _halved(channels: int) -> Layer:
         zeros=pad((0, 0, channels // 4)),
         as_channels=flatten(3),
     )
+
+
+def _projected(channels: int) -> Layer:
+    """Every second pixel, with its channels mapped linearly."""
+    return serial(conv=conv2d(channels, 1, stride=2, bias=False), bn=batch_norm())

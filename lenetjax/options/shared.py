@@ -5,7 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-MODELS = ("lenet", "lenet5", "mlp", "resnet20")
+MODELS = (
+    "char_gru",
+    "char_lstm",
+    "lenet",
+    "lenet5",
+    "mlp",
+    "resnet18",
+    "resnet20",
+    "vgg",
+    "vit",
+)
 
 AddCommand = Callable[..., argparse.ArgumentParser]
 
@@ -23,6 +33,8 @@ RUN_DIR: dict[str, Any] = {
 
 DATA_DIR: dict[str, Any] = {
     "type": Path,
-    "help": "the folder with the MNIST files (default: $LENETJAX_DATA, the cache "
-    "folder, or a download into it)",
+    "metavar": "PATH",
+    "help": "the folder with the data's files (default: $LENETJAX_DATA for MNIST and "
+    "its fashion-mnist and cifar-10 for those, the cache folder, or a download into "
+    "it); of text, the file",
 }

@@ -15,15 +15,15 @@ def evaluate(add_command: AddCommand) -> None:
 
 
 def predict(add_command: AddCommand) -> None:
-    command = add_command("predict", help="read digits from image files")
+    command = add_command("predict", help="say what image files show")
     command.add_argument("run_dir", **RUN_DIR)
     command.add_argument(
         "images",
         type=Path,
         nargs="+",
         metavar="IMAGE",
-        help="a file of one digit (PNG, JPEG, BMP, GIF or WEBP) of any size, with dark "
-        "ink on light paper or light on dark",
+        help="a file of one digit, or what the net was trained on (PNG, JPEG, BMP, GIF "
+        "or WEBP), of any size, with dark ink on light paper or light on dark",
     )
 
 
@@ -63,7 +63,7 @@ def export(add_command: AddCommand) -> None:
 
 def check(add_command: AddCommand) -> None:
     command = add_command(
-        "check", help="verify a run, a checkpoint, weights or an IDX file"
+        "check", help="verify a run, a checkpoint, weights, an IDX file or CIFAR-10"
     )
     command.add_argument(
         "path",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lenetjax.options.shared import DATA_DIR, MODEL, AddCommand
+from lenetjax.options.shared import DATA_DIR, MODELS, AddCommand
 from lenetjax.options.types import (
     devices,
     index,
@@ -13,22 +13,36 @@ from lenetjax.options.types import (
     seed,
 )
 
+DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "text")
 OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
 
 
 def train(add_command: AddCommand) -> None:
-    command = add_command("train", help="train a net on handwritten digits")
+    command = add_command("train", help="train a net on images or text")
     add = command.add_argument
     add(
         "--data",
-        choices=("digits", "mnist"),
+        choices=DATA,
         default="digits",
-        help="scikit-learn's 1,797 digits (no download), or MNIST's 70,000",
+        help="scikit-learn's 1,797 digits (the default, no download), MNIST's 70,000, "
+        "70,000 pictures of clothes, 60,000 colour photographs, or a text file",
     )
-    add("--model", **MODEL)
-    add("--epochs", type=positive_int, help="default: 30 for digits, 5 for mnist")
-    add("--batch-size", type=positive_int, help="default: 32 for digits, 64 for mnist")
-    add("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: sgd")
+    add(
+        "--model",
+        choices=MODELS,
+        help="default: lenet, the tutorial's net; char_lstm for text",
+    )
+    add(
+        "--epochs",
+        type=positive_int,
+        help="default: 30 for digits, 5 for mnist, 20 for cifar10, else 10",
+    )
+    add(
+        "--batch-size",
+        type=positive_int,
+        help="default: 32 for digits and text, else 64",
+    )
+    add("--optimizer", choices=OPTIMIZERS, help="default: sgd; adam for text")
     add(
         "--learning-rate",
         type=positive_float,

@@ -26,6 +26,12 @@ EMBEDDINGS = [
     ),
     Case("learned_positions", nn.learned_positions(3), SEQUENCES, drawn=True),
     Case(
+        "learned_positions of the example",
+        nn.learned_positions(),
+        SEQUENCES,
+        drawn=True,
+    ),
+    Case(
         "learned_positions unused",
         nn.learned_positions(7, weight_init=SMALL),
         SEQUENCES,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 import lenetjax as nn
-from catalogue.case import Case
+from catalogue.case import Case, Ints
 
 
 def noisy(stddev):
@@ -175,6 +175,48 @@ MODELS = [
         state=True,
         drawn=True,
         skip=("gradients",),
+    ),
+    # Batch norms over four single pixels make much of the rounding of bfloat16.
+    Case(
+        "resnet18",
+        nn.models.resnet18(3, width=2),
+        (4, 8, 8, 1),
+        state=True,
+        drawn=True,
+        skip=("gradients", "half"),
+        long=True,
+    ),
+    Case(
+        "resnet18 for small images",
+        nn.models.resnet18(3, width=2, small_images=True),
+        (4, 8, 8, 1),
+        state=True,
+        drawn=True,
+        skip=("gradients", "half"),
+        long=True,
+    ),
+    Case(
+        "vgg",
+        nn.models.vgg(3, stages=((2,), (3, 3))),
+        (4, 8, 8, 1),
+        state=True,
+        drawn=True,
+        long=True,
+    ),
+    Case(
+        "vit",
+        nn.models.vit(3, features=4, depth=2, heads=2),
+        (2, 8, 8, 1),
+        random=True,
+        drawn=True,
+        long=True,
+    ),
+    Case("char_rnn", nn.models.char_rnn(4, features=3), Ints((2, 5), 4), drawn=True),
+    Case(
+        "char_rnn of a GRU",
+        nn.models.char_rnn(4, cell="gru", features=3, layers=2),
+        Ints((2, 5), 4),
+        drawn=True,
     ),
 ]
 CASES = [*LAYERS, *COMBINED, *MODELS]

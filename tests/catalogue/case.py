@@ -33,7 +33,8 @@ class Case:
     `shape` is the shape of a floating array, an `Ints` or a `Bools`, or a dict or tuple
     of those. `random` says that the output in training depends on the key, `drawn` that
     the initial params do, `batched` that the first axis of input and output
-    is a batch. `skip` names the laws that a layer is made to break.
+    is a batch. `skip` names the laws that a layer is made to break. `long` leaves its
+    laws to the long run, as of nets that only stack layers whose laws are tested.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Case:
     drawn: bool = False
     batched: bool = True
     skip: tuple[str, ...] = ()
+    long: bool = False
 
     def input(self, dtype="float32"):
         """Makes an input for the layer."""

@@ -18,8 +18,10 @@ MOST_CLASSES = 100
 COLORS = {"train": drawing.BLUE, "test": drawing.ORANGE}
 
 
-def learning_curve(history: Sequence[Mapping[str, float]]) -> "Figure":
-    """Draws loss and accuracy by epoch, on training and test images.
+def learning_curve(
+    history: Sequence[Mapping[str, float]], example: str = "image"
+) -> "Figure":
+    """Draws loss and accuracy by epoch, in training and on test images.
 
     The last values stand at the ends of the lines. A panel without numbers is left
     out.
@@ -27,6 +29,7 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> "Figure":
     Args:
       history: a dict for each epoch, as `lenetjax.fit` returns them: epoch, and any of
         train_loss, test_loss, train_accuracy, test_accuracy (0 to 1).
+      example: what one of those is called that the means are over.
 
     Raises:
       ValueError: there are no epochs, or nothing to draw.
@@ -58,7 +61,7 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> "Figure":
     figure = drawing.blank(4.6 * len(drawn), 3.2)
     panels = figure.subplots(1, len(drawn), squeeze=False)
     for axes, measure in zip(panels[0], drawn, strict=True):
-        _curves(axes, history, measure)
+        _curves(axes, history, measure, example)
     return figure
 
 
@@ -111,7 +114,9 @@ def confusion_matrix(
     return figure
 
 
-def _curves(axes: "Axes", history: Sequence[Mapping[str, float]], measure: str) -> None:
+def _curves(
+    axes: "Axes", history: Sequence[Mapping[str, float]], measure: str, example: str
+) -> None:
     """Draws one measure by epoch, training and test; the ends say the last values."""
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -137,7 +142,8 @@ def _curves(axes: "Axes", history: Sequence[Mapping[str, float]], measure: str) 
             ends[part] = y[-1]
     axes.set_title(measure.capitalize())
     axes.set_xlabel("epoch")
-    axes.set_ylabel("images classified correctly" if percent else "mean loss per image")
+    right, mean = f"{example}s classified correctly", f"mean loss per {example}"
+    axes.set_ylabel(right if percent else mean)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len({row["epoch"] for row in history}) == 1:
         axes.set_xlim(history[0]["epoch"] - 1, history[0]["epoch"] + 1)
