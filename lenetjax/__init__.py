@@ -104,6 +104,8 @@ if TYPE_CHECKING:
         conv_transpose2d,
         conv_transpose3d,
     )
+    from lenetjax.members import Member, Sweep
+    from lenetjax.sweeping import sweep
     from lenetjax.training import (
         TrainState,
         eval_step,
@@ -129,7 +131,9 @@ __all__ = [
     "Fit",
     "Layer",
     "LayerError",
+    "Member",
     "NotFinite",
+    "Sweep",
     "TrainState",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
@@ -214,6 +218,7 @@ __all__ = [
     "spectral_norm",
     "stochastic_depth",
     "summary",
+    "sweep",
     "tapped",
     "taps",
     "testing",
@@ -250,6 +255,7 @@ _HOMES = (
     "callbacks",
     "fitting",
     "keeping",
+    "sweeping",
     "description",
     "inspection",
 )

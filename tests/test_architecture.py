@@ -53,6 +53,10 @@ MAY_IMPORT = {
     "fitting": BASE
     | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
     | {"keeping", "locks", "loop", "losses", "progress", "training"},
+    "members": BASE | {"functional"},
+    "population": BASE | {"data", "measuring", "members", "training"},
+    "sweeping": BASE
+    | {"data", "feeding", "functional", "losses", "members", "population", "training"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "interop": BASE
