@@ -10,6 +10,7 @@ from lenetjax.core import Params, State
 from lenetjax.functional.arguments import is_int, is_number
 
 Numbers = dict[str, float]
+SHOWN = ("test_accuracy", "test_loss", "train_loss")  # in the table
 
 
 class Member(NamedTuple):
@@ -62,19 +63,23 @@ class Sweep:
     def rows(self) -> list[dict[str, Any]]:
         """The ranking as plain data, ready for JSON: None stands for what is no number.
 
-        Each row has rank, the hyperparameters, seed, the numbers of the last epoch and
-        diverged.
+        Each row has rank, the hyperparameters, seed, test_accuracy, diverged and
+        history.
         """
         return [
             {
                 "rank": member.rank,
                 **member.hyperparameters,
                 "seed": member.seed,
-                **{
-                    name: value if math.isfinite(value) else None
-                    for name, value in member.history[-1].items()
-                },
+                "test_accuracy": member.test_accuracy,
                 "diverged": member.diverged,
+                "history": [
+                    {
+                        name: value if math.isfinite(value) else None
+                        for name, value in row.items()
+                    }
+                    for row in member.history
+                ],
             }
             for member in self.ranking()
         ]
@@ -159,9 +164,7 @@ def _names(numbers: Numbers) -> str:
 def _table(ranking: Sequence[Member]) -> Iterator[str]:
     """The lines of the table: names, then a line for each member."""
     first = ranking[0]
-    measures = [name for name in first.history[-1] if name not in ("epoch", "step")]
-    measures.sort(key=("test_accuracy", "test_loss").__contains__, reverse=True)
-    measures.sort(key=lambda name: name != "test_accuracy")
+    measures = [name for name in SHOWN if name in first.history[-1]]
     titles = [name.replace("_", " ") for name in measures]
     lines = [["rank", *first.hyperparameters, "seed", *titles, ""]]
     for member in ranking:

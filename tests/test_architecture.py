@@ -67,7 +67,8 @@ MAY_IMPORT = {
     | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
     | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "interop"}
-    | {"losses", "models", "runs", "tracking", "training"},
+    | {"checkpoint", "losses", "members", "models", "runs", "sweeping", "tracking"}
+    | {"training"},
     "options": set(),
     "cli": {"commands", "options", "user_cache"},
     "__main__": {"cli"},

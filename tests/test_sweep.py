@@ -156,7 +156,7 @@ def test_one_that_diverges_does_not_disturb_the_others(at_once):
     assert diverged.rank == 3
     assert found.ranking()[-1] == diverged
     assert f"diverged at step {diverged.diverged}" in str(found).splitlines()[-1]
-    assert found.rows()[-1]["test_loss"] is None
+    assert found.rows()[-1]["history"][-1]["test_loss"] is None
     json.dumps(found.rows(), allow_nan=False)
     assert one.diverged is other.diverged is None
     as_alone(nn.Sweep([one, other], 0.0, 0.0), nn.linear(3), loss=squares)

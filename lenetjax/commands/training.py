@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def _train(
     steps = training["epochs"] * batches
     result = fit(
         net,
-        _optimizer(training, steps),
+        optimizer(training, steps),
         found,
         epochs=training["epochs"],
         batch_size=training["batch_size"],
@@ -110,15 +110,16 @@ def _train(
 def _place(options: argparse.Namespace) -> tuple[Path, str]:
     """The run's folder, and what to go on with."""
     if options.resume in ("auto", "never"):
-        return options.out or _new_folder(options.data, options.model), options.resume
+        return options.out or new_folder(options.data, options.model), options.resume
     source = Path(options.resume)
     source.stat()  # before anything is made for it
     if (source / CONFIG).exists() and options.out in (None, source):
         return source, "auto"
-    return options.out or _new_folder(options.data, options.model), options.resume
+    return options.out or new_folder(options.data, options.model), options.resume
 
 
-def _optimizer(training: dict[str, float], steps: int) -> optax.GradientTransformation:
+def optimizer(training: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
+    """Builds the optimizer of a run; its rate falls to zero in so many steps."""
     momentum = training["momentum"]
     rate = optax.cosine_decay_schedule(training["learning_rate"], steps)
     return {
@@ -130,7 +131,8 @@ def _optimizer(training: dict[str, float], steps: int) -> optax.GradientTransfor
     }[str(training["optimizer"])]()
 
 
-def _new_folder(data_name: str, model: str) -> Path:
+def new_folder(data_name: str, model: str) -> Path:
+    """A folder in runs/ that is not there yet."""
     started = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     folder = Path("runs") / f"{data_name}-{model}-{started}"
     number = 2

@@ -1,12 +1,15 @@
-"""The options of lenetjax train."""
+"""The options of lenetjax train and lenetjax sweep."""
 
+import argparse
 from pathlib import Path
 
 from lenetjax.options.shared import DATA_DIR, MODEL, AddCommand
 from lenetjax.options.types import (
     interval,
     momentum,
+    momentums,
     positive_float,
+    positive_floats,
     positive_int,
     seed,
 )
@@ -16,17 +19,8 @@ OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
 
 def train(add_command: AddCommand) -> None:
     command = add_command("train", help="train a net on handwritten digits")
+    _add_what_is_trained(command)
     add = command.add_argument
-    add(
-        "--data",
-        choices=("digits", "mnist"),
-        default="digits",
-        help="scikit-learn's 1,797 digits (no download), or MNIST's 70,000",
-    )
-    add("--model", **MODEL)
-    add("--epochs", type=positive_int, help="default: 30 for digits, 5 for mnist")
-    add("--batch-size", type=positive_int, help="default: 32 for digits, 64 for mnist")
-    add("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: sgd")
     add(
         "--learning-rate",
         type=positive_float,
@@ -72,3 +66,47 @@ def train(add_command: AddCommand) -> None:
         help="also write the curves for TensorBoard, into RUN_DIR/tensorboard",
     )
     add("--data-dir", **DATA_DIR)
+
+
+def sweep(add_command: AddCommand) -> None:
+    command = add_command(
+        "sweep", help="train a net many times at once, and rank the results"
+    )
+    _add_what_is_trained(command)
+    add = command.add_argument
+    add(
+        "--learning-rates",
+        type=positive_floats,
+        required=True,
+        metavar="RATE,RATE,...",
+        help="at the start; each falls to zero along a cosine",
+    )
+    add(
+        "--momentums",
+        type=momentums,
+        metavar="MOMENTUM,...",
+        help="of sgd, nesterov and rmsprop, each with each rate (default: 0.9)",
+    )
+    add(
+        "--seeds",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="how often to train with each of them, with seeds 0 to N - 1 (default: 1)",
+    )
+    add("--out", type=Path, metavar="DIR", help="default: a new folder in runs/")
+    add("--data-dir", **DATA_DIR)
+
+
+def _add_what_is_trained(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--data",
+        choices=("digits", "mnist"),
+        default="digits",
+        help="scikit-learn's 1,797 digits (no download), or MNIST's 70,000",
+    )
+    add("--model", **MODEL)
+    add("--epochs", type=positive_int, help="default: 30 for digits, 5 for mnist")
+    add("--batch-size", type=positive_int, help="default: 32 for digits, 64 for mnist")
+    add("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: sgd")
