@@ -105,6 +105,8 @@ if TYPE_CHECKING:
         conv_transpose2d,
         conv_transpose3d,
     )
+    from lenetjax.members import Member, Sweep
+    from lenetjax.sweeping import sweep
     from lenetjax.training import (
         TrainState,
         eval_step,
@@ -130,7 +132,9 @@ __all__ = [
     "Fit",
     "Layer",
     "LayerError",
+    "Member",
     "NotFinite",
+    "Sweep",
     "TrainState",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
@@ -216,6 +220,7 @@ __all__ = [
     "spectral_norm",
     "stochastic_depth",
     "summary",
+    "sweep",
     "tapped",
     "taps",
     "testing",
@@ -253,6 +258,7 @@ _HOMES = (
     "callbacks",
     "fitting",
     "keeping",
+    "sweeping",
     "description",
     "inspection",
 )

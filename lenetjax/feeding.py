@@ -214,17 +214,14 @@ class Resident:
         return Compiled(jax.jit(steps))
 
     def open(self, epoch: int, position: Position | None = None) -> Any:
-        images, labels = self.split
-        numbers = Split(np.arange(len(images), dtype=np.int32), labels)
-        whole = max(1, len(images))
-        self.order = next(batches(numbers, whole, seed=self.seed, epoch=epoch))[0]
+        self.order = order_of(self.split, self.seed, epoch)
         if self.data is None:
-            self._check_labels()
+            check_split(self.net, self.loss, self.split, self.batch_size)
             with memory_explained("keeping all images", "steps_per_execution=1"):
                 self.data = jax.block_until_ready(
-                    self.layout.place_copies((images, labels))
+                    self.layout.place_copies(tuple(self.split))
                 )
-        return images[: self.batch_size]
+        return self.split.images[: self.batch_size]
 
     def executions(
         self, done: int, every: int | None = None, before: int = 0
@@ -239,14 +236,6 @@ class Resident:
             done += steps
         if rest and done == whole:
             yield self._execution(whole * size, 1, rest)
-
-    def _check_labels(self) -> None:
-        images, labels = self.split.images, np.asarray(self.split.labels)
-        for start in range(0, len(labels), self.batch_size):
-            some = labels[start : start + self.batch_size]
-            shape = (len(some), *images.shape[1:])
-            example = jax.ShapeDtypeStruct(shape, images.dtype)
-            _check_labels(self.net, self.loss, example, some)
 
     def _execution(self, start: int, steps: int, images: int) -> Execution:
         orders = self.order[start : start + steps * images].reshape(steps, images)
@@ -306,6 +295,27 @@ def by_epoch(data: Any) -> Callable[[int], Iterable[Batch]]:
         return cast(Iterable[Batch], found)
 
     return of
+
+
+def order_of(split: Split, seed: int | None, epoch: int) -> Any:
+    """The numbers of a split's images, in the order of `batches`: int32 (count,)."""
+    numbers = Split(np.arange(len(split.images), dtype=np.int32), split.labels)
+    whole = max(1, len(split.images))
+    return next(batches(numbers, whole, seed=seed, epoch=epoch))[0]
+
+
+def check_split(net: Layer, loss: Loss, split: Split, batch_size: int) -> None:
+    """Refuses labels that are no classes of the net, where the loss needs such.
+
+    Raises:
+      LayerError: a label is out of range, or the images do not fit the net.
+    """
+    images, labels = split.images, np.asarray(split.labels)
+    for start in range(0, len(labels), batch_size):
+        some = labels[start : start + batch_size]
+        shape = (len(some), *images.shape[1:])
+        example = jax.ShapeDtypeStruct(shape, images.dtype)
+        _check_labels(net, loss, example, some)
 
 
 def _check_labels(net: Layer, loss: Loss, images: Any, labels: Any) -> None:

@@ -61,6 +61,10 @@ MAY_IMPORT = {
     | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
     | {"keeping", "locks", "loop", "losses", "processes", "progress"}
     | {"sharding", "training"},
+    "members": BASE | {"functional"},
+    "population": BASE | {"data", "measuring", "members", "training"},
+    "sweeping": BASE
+    | {"data", "feeding", "functional", "losses", "members", "population", "training"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "interop": BASE
@@ -71,7 +75,8 @@ MAY_IMPORT = {
     | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
     | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "interop"}
-    | {"losses", "models", "processes", "runs", "tracking", "training"},
+    | {"checkpoint", "losses", "members", "models", "processes", "runs", "sweeping"}
+    | {"tracking", "training"},
     "options": set(),
     "cli": {"commands", "options", "processes", "user_cache"},
     "__main__": {"cli"},

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +34,28 @@ STEPS = np.linspace(-1, 1, 11)
 BOWL = STEPS[:, None] ** 2 + 2 * STEPS**2 + 0.1
 LOGITS = np.random.default_rng(2).normal(size=(10, 10))
 HEAT = np.random.default_rng(3).random((10, 8, 8))
+
+
+def trainings(n, by="rate", values=None, dead=0):
+    """Histories that rise to higher ends; the last few diverge in their third epoch."""
+    values = np.logspace(-3, 0, n) if values is None else values
+    return [
+        SimpleNamespace(
+            seed=i,
+            hyperparameters={by: float(value)},
+            history=[
+                {
+                    "epoch": epoch,
+                    "test_accuracy": 1 - 1 / (epoch + i),
+                    "test_loss": np.nan if i >= n - dead and epoch > 2 else 2 / epoch,
+                }
+                for epoch in range(1, 6)
+            ],
+        )
+        for i, value in enumerate(values)
+    ]
+
+
 PICTURES = {
     "images": lambda: figures.images(DIGITS),
     "images with labels": lambda: figures.images(DIGITS, range(10)),
@@ -45,6 +68,12 @@ PICTURES = {
     "feature maps": lambda: figures.feature_maps(np.ones((30, 30, 6)), "relu1"),
     "a wide map": lambda: figures.feature_maps(-np.ones((4, 30, 1))),
     "learning curve": lambda: figures.learning_curve(HISTORY),
+    "sweep curves": lambda: figures.sweep_curves(trainings(6, dead=2), "rate"),
+    "many sweep curves": lambda: figures.sweep_curves(
+        trainings(30), "rate", "test_loss"
+    ),
+    "all diverged": lambda: figures.sweep_curves(trainings(3, dead=3), "seed"),
+    "one training": lambda: figures.sweep_curves(trainings(1), "rate"),
     "one epoch": lambda: figures.learning_curve(HISTORY[:1]),
     "confusion matrix": lambda: figures.confusion_matrix(range(10), range(10)),
     "activations": lambda: figures.activations(LAYERS),
@@ -155,6 +184,37 @@ def test_learning_curve_shows_a_run_that_failed():
     rows = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": float("nan")}]
     (axes,) = figures.learning_curve(rows).axes
     assert [text.get_text() for text in axes.texts] == ["train nan"]
+
+
+def test_sweep_curves_show_who_is_best_and_who_diverged():
+    """A colour for each value; the best thick, and the lines of the lost end."""
+    members = [*trainings(4, dead=1), *trainings(4, dead=1)]
+    figure = figures.sweep_curves(members, "rate")
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert axes.get_title() == "Test accuracy of 8 trainings, of which 2 diverged"
+    assert [t.get_text() for t in axes.texts] == [f"best {1 - 1 / 7:.1%}"]
+    assert [len(line.get_xdata()) for line in axes.lines] == [5, 5, 5, 2] * 2
+    thick = [line for line in axes.lines if line.get_linewidth() > 2]
+    assert [line.get_ydata()[-1] for line in thick] == [1 - 1 / 7]
+    named = dict(
+        zip(
+            [text.get_text() for text in legend.get_texts()],
+            [tuple(line.get_color()) for line in legend.get_lines()],
+            strict=True,
+        )
+    )
+    assert list(named) == ["0.001", "0.01", "0.1", "1"]
+    drawn = [tuple(line.get_color()) for line in axes.lines]
+    assert drawn == [*named.values()] * 2
+
+
+def test_sweep_curves_of_many_values_have_a_scale():
+    """One bar, from the lowest to the highest, in powers of ten where it is wide."""
+    for values, scale in ((np.logspace(-3, 0, 12), "log"), (np.arange(12), "linear")):
+        _, bar = figures.sweep_curves(trainings(12, values=values), "rate").axes
+        assert bar.get_ylabel() == "rate"
+        assert bar.get_yscale() == scale
+        np.testing.assert_allclose(bar.get_ylim(), (values[0], values[-1]))
 
 
 def test_confusion_matrix_counts():
@@ -329,6 +389,15 @@ BAD = {
     "a batch of maps": (lambda: figures.feature_maps(np.ones((1, 4, 4, 2))), "maps[0]"),
     "no epochs": (lambda: figures.learning_curve([]), "at least one"),
     "no measures": (lambda: figures.learning_curve([{"epoch": 1}]), "got epoch"),
+    "no members": (lambda: figures.sweep_curves([], "rate"), "got none"),
+    "no such number": (
+        lambda: figures.sweep_curves(trainings(2), "speed"),
+        "one of rate, seed, got 'speed'",
+    ),
+    "no such measure": (
+        lambda: figures.sweep_curves(trainings(2), "rate", "train_loss"),
+        "one of test_accuracy, test_loss, got 'train_loss'",
+    ),
     "unequal": (lambda: figures.confusion_matrix([1], [1, 2]), "got 1 and 2"),
     "no labels": (lambda: figures.confusion_matrix(*[np.zeros(0, int)] * 2), "got 0"),
     "class 10": (

@@ -2,6 +2,7 @@
 
 from lenetjax.commands.describing import graph, summary
 from lenetjax.commands.exporting import export
+from lenetjax.commands.sweeping import sweep
 from lenetjax.commands.trained import check, evaluate, figures, predict
 from lenetjax.commands.training import train
 
@@ -13,5 +14,6 @@ __all__ = [
     "graph",
     "predict",
     "summary",
+    "sweep",
     "train",
 ]

@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -14,10 +14,8 @@ import optax
 
 from lenetjax import inspection, processes
 from lenetjax.callbacks import Callback
-from lenetjax.commands.nets import check_fit, model
-from lenetjax.commands.sources import Source, source
-from lenetjax.commands.trained import need_matplotlib
-from lenetjax.core import Layer
+from lenetjax.commands.chosen import Chosen, choose
+from lenetjax.commands.sources import Source
 from lenetjax.data import Dataset
 from lenetjax.fitting import fit
 from lenetjax.runs import CONFIG, TENSORBOARD, Run
@@ -30,19 +28,12 @@ WITH_MOMENTUM = ("sgd", "nesterov", "rmsprop")
 
 def train(options: argparse.Namespace) -> int:
     """Trains a net and leaves the run's folder."""
-    kind = source(options.data)
-    options.model = options.model or kind.model
-    options.optimizer = options.optimizer or kind.optimizer
-    check_fit(options.model, options.data)
+    chosen = choose(options)
     if options.momentum is not None and options.optimizer not in WITH_MOMENTUM:
         raise ValueError(f"{options.optimizer} has no --momentum")
-    need_matplotlib("train")  # before the work, not after it
-    jax.devices()  # a platform that is not there is said before the work
-    found, vocabulary = kind.load(options.data_dir)
-    net = model(options.model, None if vocabulary is None else len(vocabulary))
     training = {
-        "epochs": options.epochs or kind.epochs,
-        "batch_size": options.batch_size or kind.batch_size,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
         "optimizer": options.optimizer,
         "learning_rate": options.learning_rate
         or LEARNING_RATES.get(options.optimizer, 0.001),
@@ -54,32 +45,31 @@ def train(options: argparse.Namespace) -> int:
     folder, resume = _place(options) if first else (Path("runs"), "auto")
     run = Run(
         folder,
-        net,
-        kind.shape,
+        chosen.net,
+        chosen.kind.shape,
         model=options.model,
         data=options.data,
         training=training,
-        dtype=kind.dtype,
-        vocabulary=vocabulary,
+        dtype=chosen.kind.dtype,
+        vocabulary=chosen.vocabulary,
     )
     callbacks: list[Callback] = [run]
     if options.tensorboard and first:  # which says what is missing before the work
         callbacks.append(TensorBoard(folder / TENSORBOARD))
     with run.writing(anew=resume == "never") if first else nullcontext():
-        _train(run, callbacks, net, kind, found, training, resume, options)
+        _train(run, callbacks, chosen, training, resume, options)
     return 0
 
 
 def _train(
     run: Run,
     callbacks: Sequence[Callback],
-    net: Layer,
-    kind: Source,
-    found: Dataset,
+    chosen: Chosen,
     training: dict[str, Any],
     resume: str,
     options: argparse.Namespace,
 ) -> None:
+    kind, found, _, net = chosen
     first = processes.is_first()
     if first:
         print(_what(options, kind, found), file=sys.stderr)
@@ -87,7 +77,7 @@ def _train(
     steps = training["epochs"] * batches
     result = fit(
         net,
-        _optimizer(training, steps),
+        optimizer(training, steps),
         found,
         epochs=training["epochs"],
         batch_size=training["batch_size"],
@@ -143,15 +133,16 @@ def _what(options: argparse.Namespace, kind: Source, found: Dataset) -> str:
 def _place(options: argparse.Namespace) -> tuple[Path, str]:
     """The run's folder, and what to go on with."""
     if options.resume in ("auto", "never"):
-        return options.out or _new_folder(options.data, options.model), options.resume
+        return options.out or new_folder(options.data, options.model), options.resume
     source = Path(options.resume)
     source.stat()  # before anything is made for it
     if (source / CONFIG).exists() and options.out in (None, source):
         return source, "auto"
-    return options.out or _new_folder(options.data, options.model), options.resume
+    return options.out or new_folder(options.data, options.model), options.resume
 
 
-def _optimizer(training: dict[str, float], steps: int) -> optax.GradientTransformation:
+def optimizer(training: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
+    """Builds the optimizer of a run; its rate falls to zero in so many steps."""
     momentum = training["momentum"]
     rate = optax.cosine_decay_schedule(training["learning_rate"], steps)
     return {
@@ -163,7 +154,8 @@ def _optimizer(training: dict[str, float], steps: int) -> optax.GradientTransfor
     }[str(training["optimizer"])]()
 
 
-def _new_folder(data_name: str, model: str) -> Path:
+def new_folder(data_name: str, model: str) -> Path:
+    """A folder in runs/ that is not there yet."""
     started = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     folder = Path("runs") / f"{data_name}-{model}-{started}"
     number = 2

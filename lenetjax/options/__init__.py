@@ -5,10 +5,10 @@ from typing import NoReturn
 
 from lenetjax.options.describing import graph, summary
 from lenetjax.options.trained import check, evaluate, export, figures, predict
-from lenetjax.options.training import train
+from lenetjax.options.training import sweep, train
 
 PLATFORMS = ("cpu", "gpu", "tpu")
-COMMANDS = (train, evaluate, predict, figures, summary, graph, export, check)
+COMMANDS = (train, sweep, evaluate, predict, figures, summary, graph, export, check)
 
 
 class _Parser(argparse.ArgumentParser):

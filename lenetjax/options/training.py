@@ -1,5 +1,6 @@
-"""The options of lenetjax train."""
+"""The options of lenetjax train and lenetjax sweep."""
 
+import argparse
 from pathlib import Path
 
 from lenetjax.options.shared import DATA_DIR, MODELS, AddCommand
@@ -8,7 +9,9 @@ from lenetjax.options.types import (
     index,
     interval,
     momentum,
+    momentums,
     positive_float,
+    positive_floats,
     positive_int,
     seed,
 )
@@ -19,30 +22,8 @@ OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
 
 def train(add_command: AddCommand) -> None:
     command = add_command("train", help="train a net on images or text")
+    _add_what_is_trained(command)
     add = command.add_argument
-    add(
-        "--data",
-        choices=DATA,
-        default="digits",
-        help="scikit-learn's 1,797 digits (the default, no download), MNIST's 70,000, "
-        "70,000 pictures of clothes, 60,000 colour photographs, or a text file",
-    )
-    add(
-        "--model",
-        choices=MODELS,
-        help="default: lenet, the tutorial's net; char_lstm for text",
-    )
-    add(
-        "--epochs",
-        type=positive_int,
-        help="default: 30 for digits, 5 for mnist, 20 for cifar10, else 10",
-    )
-    add(
-        "--batch-size",
-        type=positive_int,
-        help="default: 32 for digits and text, else 64",
-    )
-    add("--optimizer", choices=OPTIMIZERS, help="default: sgd; adam for text")
     add(
         "--learning-rate",
         type=positive_float,
@@ -103,3 +84,60 @@ def train(add_command: AddCommand) -> None:
     add("--processes", type=positive_int, metavar="N", help="how many there are")
     add("--process-id", type=index, metavar="I", help="which this one is, from 0")
     add("--data-dir", **DATA_DIR)
+
+
+def sweep(add_command: AddCommand) -> None:
+    command = add_command(
+        "sweep", help="train a net many times at once, and rank the results"
+    )
+    _add_what_is_trained(command)
+    add = command.add_argument
+    add(
+        "--learning-rates",
+        type=positive_floats,
+        required=True,
+        metavar="RATE,RATE,...",
+        help="at the start; each falls to zero along a cosine",
+    )
+    add(
+        "--momentums",
+        type=momentums,
+        metavar="MOMENTUM,...",
+        help="of sgd, nesterov and rmsprop, each with each rate (default: 0.9)",
+    )
+    add(
+        "--seeds",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="how often to train with each of them, with seeds 0 to N - 1 (default: 1)",
+    )
+    add("--out", type=Path, metavar="DIR", help="default: a new folder in runs/")
+    add("--data-dir", **DATA_DIR)
+
+
+def _add_what_is_trained(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--data",
+        choices=DATA,
+        default="digits",
+        help="scikit-learn's 1,797 digits (the default, no download), MNIST's 70,000, "
+        "70,000 pictures of clothes, 60,000 colour photographs, or a text file",
+    )
+    add(
+        "--model",
+        choices=MODELS,
+        help="default: lenet, the tutorial's net; char_lstm for text",
+    )
+    add(
+        "--epochs",
+        type=positive_int,
+        help="default: 30 for digits, 5 for mnist, 20 for cifar10, else 10",
+    )
+    add(
+        "--batch-size",
+        type=positive_int,
+        help="default: 32 for digits and text, else 64",
+    )
+    add("--optimizer", choices=OPTIMIZERS, help="default: sgd; adam for text")

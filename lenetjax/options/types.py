@@ -46,6 +46,14 @@ def momentum(text: str) -> float:
     return value
 
 
+def positive_floats(text: str) -> list[float]:
+    return [positive_float(part) for part in text.split(",")]
+
+
+def momentums(text: str) -> list[float]:
+    return [momentum(part) for part in text.split(",")]
+
+
 def seed(text: str) -> int:
     value = int(text)
     if not 0 <= value < 2**32:
@@ -61,6 +69,8 @@ for _type, _name in (
     (interval, "interval"),
     (positive_float, "number"),
     (momentum, "number"),
+    (positive_floats, "list of numbers"),
+    (momentums, "list of numbers"),
     (seed, "int"),
 ):
     _type.__name__ = _name  # argparse says "invalid int value", with this name

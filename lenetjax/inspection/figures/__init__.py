@@ -9,6 +9,7 @@ from lenetjax.inspection.figures.distributions import activations, gradients, we
 from lenetjax.inspection.figures.explanations import class_activation, saliency
 from lenetjax.inspection.figures.landscapes import landscape
 from lenetjax.inspection.figures.pictures import images, mistakes
+from lenetjax.inspection.figures.sweeps import sweep_curves
 from lenetjax.inspection.figures.training import confusion_matrix, learning_curve
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "learning_curve",
     "mistakes",
     "saliency",
+    "sweep_curves",
     "weights",
 ]
