@@ -105,6 +105,7 @@ if TYPE_CHECKING:
         conv_transpose2d,
         conv_transpose3d,
     )
+    from lenetjax.scaling import loss_scaling
     from lenetjax.training import (
         TrainState,
         eval_step,
@@ -182,6 +183,7 @@ __all__ = [
     "learned_positions",
     "linear",
     "local_response_norm",
+    "loss_scaling",
     "losses",
     "lp_pool1d",
     "lp_pool2d",
@@ -249,6 +251,7 @@ _HOMES = (
     "wrappers",
     "layers",
     "trees",
+    "scaling",
     "training",
     "callbacks",
     "fitting",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import optax
 
 from lenetjax.callbacks import Callbacks
@@ -21,6 +22,7 @@ from lenetjax.locks import locked
 from lenetjax.loop import Loop
 from lenetjax.losses import cross_entropy
 from lenetjax.progress import Progress
+from lenetjax.scaling import LossScaling, inside
 from lenetjax.sharding import AnyLayout, Anywhere, Devices, Layout, Rules
 from lenetjax.training import Batch, Loss
 
@@ -59,6 +61,7 @@ def fit(
     skip_nonfinite: int = 0,
     checked: bool = False,
     steps_per_execution: int | None = None,
+    accumulate_grad_batches: int = 1,
     devices: Devices | None = None,
     rules: Rules | None = None,
 ) -> Fit:
@@ -105,6 +108,12 @@ def fit(
         elsewhere if the images fill no more than half the device's memory. With the
         number of batches in an epoch, a whole epoch is one program. Signals and
         checkpoints wait for the end of a call.
+      accumulate_grad_batches: how many batches make one update, of the mean of their
+        gradients, as one batch so many times as large would (`optax.MultiSteps`). The
+        count goes on from one epoch to the next and over a stop; what is left at the
+        very end makes no update. Schedules of the learning rate count updates. A batch
+        that `skip_nonfinite` or `loss_scaling` leaves out is not one of them.
+        Optimizers that read the loss, such as `optax.lbfgs`, cannot wait for more.
       devices: over which to spread each batch: "all", how many, a list of
         `jax.devices()`, or a `jax.sharding.Mesh` with an axis "data"; see
         `sharding.Layout`. The result is that of one device, to rounding: only the order
@@ -119,9 +128,11 @@ def fit(
       LayerError: the images do not fit the net, or labels are out of range.
       ValueError: there is no data, images and labels differ in number, checkpoints
         are of another training or all damaged, `steps_per_execution` is above 1
-        with `checked` or with batches that come ready-made, or the batches do not
-        divide among the devices.
-      TypeError: `callbacks` holds something else.
+        with `checked` or with batches that come ready-made, the batches do not
+        divide among the devices, or all batches together are fewer than
+        `accumulate_grad_batches`.
+      TypeError: `callbacks` holds something else, or the optimizer reads the loss and
+        `accumulate_grad_batches` is above 1.
       OSError: a checkpoint cannot be written or read.
       NotFinite: an ArithmeticError: the loss or the params became infinite or NaN, or
         `checked` found something. What was saved before is kept.
@@ -137,9 +148,7 @@ def fit(
     """
     size("epochs", epochs)
     size("batch_size", batch_size)
-    if skip_nonfinite:
-        size("skip_nonfinite", skip_nonfinite)
-        optimizer = optax.apply_if_finite(optimizer, skip_nonfinite)
+    optimizer = _wrapped(optimizer, skip_nonfinite, accumulate_grad_batches)
     at_once = _at_once(steps_per_execution, data, checked)
     layout = _layout(devices, rules, checked)
     if isinstance(data, Dataset):
@@ -148,8 +157,12 @@ def fit(
     if folder is not None and not isinstance(folder, Folder):
         folder = Folder(folder, keep=2)
     count = len(data.train.labels) if isinstance(data, Dataset) else None
-    same = {"seed": operator.index(seed), "batch_size": operator.index(batch_size)}
-    setup = {**same, "images": count}
+    setup = {
+        "seed": operator.index(seed),
+        "batch_size": operator.index(batch_size),
+        "images": count,
+        "accumulate_grad_batches": operator.index(accumulate_grad_batches),
+    }
     keeper = Keeper(folder, checkpoint_every, setup)
     told = {
         **setup,
@@ -194,8 +207,33 @@ def fit(
             if loop.run is None:  # all was done before
                 loop.begin_anyhow()
     run = loop.trained()
+    if place.steps < accumulate_grad_batches:
+        raise ValueError(
+            f"accumulate_grad_batches={accumulate_grad_batches} and {place.steps} "
+            "batches in all: there was no update; accumulate fewer, or train for longer"
+        )
     accuracy = place.history[-1].get("test_accuracy")
     return Fit(run.params, run.state, place.history, accuracy, loop.compile_seconds())
+
+
+def _wrapped(
+    optimizer: optax.GradientTransformation, skip_nonfinite: int, accumulate: int
+) -> optax.GradientTransformation:
+    """The optimizer, waiting for some batches and leaving out what is not finite."""
+    if size("accumulate_grad_batches", accumulate) > 1:
+        # In float64 where that is enabled; of many small terms bfloat16 loses the last.
+        dtype = jax.dtypes.canonicalize_dtype(float)
+        optimizer = inside(
+            optimizer,
+            lambda optimizer: optax.MultiSteps(
+                optimizer, accumulate, accumulator_dtype=dtype
+            ).gradient_transformation(),
+        )
+    if skip_nonfinite:
+        size("skip_nonfinite", skip_nonfinite)
+        if not isinstance(optimizer, LossScaling):  # which leaves them out by itself
+            optimizer = optax.apply_if_finite(optimizer, skip_nonfinite)
+    return optimizer
 
 
 @contextlib.contextmanager

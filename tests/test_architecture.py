@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "checkpoint": {"specs", "trees"},
     "inspection": BASE | {"functional", "inner_outputs", "losses", "trees", "wrappers"},
     "chunks": BASE | {"cache", "functional", "losses", "spreading"},
-    "training": BASE | {"chunks", "functional", "losses"},
+    "scaling": BASE | {"functional"},
+    "training": BASE | {"chunks", "functional", "losses", "scaling"},
     "sharding": {"functional", "specs", "spreading", "training"},
     "callbacks": BASE | {"measuring", "training"},
     "tracking": BASE | {"callbacks", "training"},
@@ -51,10 +52,11 @@ MAY_IMPORT = {
     "feeding": BASE | {"data", "losses", "measuring", "sharding", "training"},
     "loop": BASE
     | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
-    | {"progress", "sharding", "training"},
+    | {"progress", "scaling", "sharding", "training"},
     "fitting": BASE
     | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
-    | {"keeping", "locks", "loop", "losses", "progress", "sharding", "training"},
+    | {"keeping", "locks", "loop", "losses", "progress", "scaling", "sharding"}
+    | {"training"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "interop": BASE
