@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lenetjax.description import build, describe
     from lenetjax.fitting import Fit, fit
     from lenetjax.inspection.graph import graph
+    from lenetjax.inspection.memory import memory
     from lenetjax.inspection.summary import summary
     from lenetjax.keeping import NotFinite
     from lenetjax.layers.activations import prelu
@@ -193,6 +194,7 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "memory",
     "metrics",
     "mixed_precision",
     "models",

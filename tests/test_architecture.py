@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "user_cache": set(),
     "data": {"user_cache"},
     "checkpoint": {"specs", "trees"},
-    "inspection": BASE | {"functional", "inner_outputs", "losses", "trees", "wrappers"},
+    "inspection": BASE
+    | {"functional", "inner_outputs", "losses", "training", "trees", "wrappers"},
     "chunks": BASE | {"cache", "functional", "losses", "spreading"},
     "scaling": BASE | {"functional"},
     "training": BASE | {"chunks", "functional", "losses", "scaling"},

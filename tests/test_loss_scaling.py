@@ -85,8 +85,8 @@ def test_gradients_that_float16_loses_are_there_with_a_scale():
 
 def test_the_scale_takes_the_course_of_pytorchs():
     """Through good gradients and bad ones at random; params are left as there."""
-    rng = np.random.default_rng(1)
-    bad = rng.random(300) < 0.12
+    rng = np.random.default_rng(3)
+    bad = rng.random(300) < 0.16
     weight = torch.nn.Parameter(torch.ones(3))
     sgd = torch.optim.SGD([weight], lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12, growth_interval=5)
