@@ -68,7 +68,8 @@ MAY_IMPORT = {
     | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
     | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "interop"}
-    | {"losses", "models", "runs", "tracking", "training"},
+    | {"losses", "models", "options", "runs", "scaling", "tracking", "training"}
+    | {"wrappers"},
     "options": set(),
     "cli": {"commands", "options", "user_cache"},
     "__main__": {"cli"},

@@ -10,6 +10,7 @@ from lenetjax import models
 from lenetjax.commands.sources import IMAGE
 from lenetjax.core import Layer
 from lenetjax.runs import read_config
+from lenetjax.wrappers import mixed_precision
 
 
 def net_and_image(options: argparse.Namespace) -> tuple[Layer, jax.ShapeDtypeStruct]:
@@ -20,12 +21,13 @@ def net_and_image(options: argparse.Namespace) -> tuple[Layer, jax.ShapeDtypeStr
     return model(options.model), jax.ShapeDtypeStruct((1, *IMAGE), jnp.float32)
 
 
-def model(name: str) -> Layer:
-    """Builds a net by its name."""
+def model(name: str, precision: str = "float32") -> Layer:
+    """Builds a net by its name, which computes in a dtype."""
     makers: dict[str, Callable[[], Layer]] = {
         "lenet": models.lenet,
         "lenet5": models.lenet5,
         "mlp": models.mlp,
         "resnet20": models.resnet20,
     }
-    return makers[name]()
+    net = makers[name]()
+    return net if precision == "float32" else mixed_precision(net, compute=precision)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import optax
 
 from lenetjax import inspection
 from lenetjax.callbacks import Callback
 from lenetjax.commands.nets import model
+from lenetjax.commands.optimizers import LEARNING_RATES, WITH_MOMENTUM, optimizer
 from lenetjax.commands.sources import BATCH_SIZES, EPOCHS, IMAGE, load
 from lenetjax.commands.trained import need_matplotlib
 from lenetjax.core import Layer
@@ -23,9 +23,6 @@ from lenetjax.runs import CONFIG, TENSORBOARD, Run
 from lenetjax.tracking import TensorBoard
 from lenetjax.training import predict as predict_logits
 
-LEARNING_RATES = {"sgd": 0.05, "nesterov": 0.05}
-WITH_MOMENTUM = ("sgd", "nesterov", "rmsprop")
-
 
 def train(options: argparse.Namespace) -> int:
     """Trains a net and leaves the run's folder."""
@@ -34,7 +31,7 @@ def train(options: argparse.Namespace) -> int:
     need_matplotlib("train")  # before the work, not after it
     jax.devices()  # a platform that is not there is said before the work
     found = load(options.data, options.data_dir)
-    net = model(options.model)
+    net = model(options.model, options.precision)
     training = {
         "epochs": options.epochs or EPOCHS[options.data],
         "batch_size": options.batch_size or BATCH_SIZES[options.data],
@@ -44,6 +41,8 @@ def train(options: argparse.Namespace) -> int:
         "momentum": 0.9 if options.momentum is None else options.momentum,
         "seed": options.seed,
         "skip_nonfinite": options.skip_nonfinite,
+        "accumulate_grad_batches": options.accumulate_grad_batches,
+        "precision": options.precision,
     }
     folder, resume = _place(options)
     run = Run(
@@ -74,10 +73,10 @@ def _train(
         file=sys.stderr,
     )
     batches = math.ceil(len(found.train.labels) / training["batch_size"])
-    steps = training["epochs"] * batches
+    updates = training["epochs"] * batches // options.accumulate_grad_batches
     result = fit(
         net,
-        _optimizer(training, steps),
+        optimizer(training, max(1, updates)),
         found,
         epochs=training["epochs"],
         batch_size=training["batch_size"],
@@ -88,6 +87,7 @@ def _train(
         resume=resume,
         skip_nonfinite=options.skip_nonfinite,
         checked=options.checked,
+        accumulate_grad_batches=options.accumulate_grad_batches,
     )
     run.save_history(result.history)
     run.save(result.params, result.state)
@@ -116,18 +116,6 @@ def _place(options: argparse.Namespace) -> tuple[Path, str]:
     if (source / CONFIG).exists() and options.out in (None, source):
         return source, "auto"
     return options.out or _new_folder(options.data, options.model), options.resume
-
-
-def _optimizer(training: dict[str, float], steps: int) -> optax.GradientTransformation:
-    momentum = training["momentum"]
-    rate = optax.cosine_decay_schedule(training["learning_rate"], steps)
-    return {
-        "sgd": lambda: optax.sgd(rate, momentum=momentum),
-        "nesterov": lambda: optax.sgd(rate, momentum=momentum, nesterov=True),
-        "adam": lambda: optax.adam(rate),
-        "adamw": lambda: optax.adamw(rate),
-        "rmsprop": lambda: optax.rmsprop(rate, momentum=momentum),
-    }[str(training["optimizer"])]()
 
 
 def _new_folder(data_name: str, model: str) -> Path:

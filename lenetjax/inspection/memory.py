@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from html import escape
 from typing import Any, NamedTuple
 
 import jax
@@ -82,6 +83,18 @@ class Memory:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain data, with the totals."""
+        found = dict(vars(self))
+        for name in ("training", "inference"):
+            program = found[name]
+            if program is not None:
+                found[name] = {**program._asdict(), "total": program.total}
+        return found
 
 
 def memory(

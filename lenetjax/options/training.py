@@ -11,6 +11,7 @@ from lenetjax.options.types import (
     seed,
 )
 
+PRECISIONS = ("float32", "bfloat16", "float16")
 OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
 
 
@@ -26,6 +27,20 @@ def train(add_command: AddCommand) -> None:
     add("--model", **MODEL)
     add("--epochs", type=positive_int, help="default: 30 for digits, 5 for mnist")
     add("--batch-size", type=positive_int, help="default: 32 for digits, 64 for mnist")
+    add(
+        "--accumulate-grad-batches",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="make one update of the mean gradient of N batches (default: 1)",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="what the net computes in, with params in float32; for float16 the loss "
+        "is scaled (default: float32)",
+    )
     add("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: sgd")
     add(
         "--learning-rate",
