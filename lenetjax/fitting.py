@@ -1,6 +1,7 @@
 """Training as a whole: epochs, tests and checkpoints in one call."""
 
 import contextlib
+import inspect
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -221,19 +222,24 @@ def _wrapped(
 ) -> optax.GradientTransformation:
     """The optimizer, waiting for some batches and leaving out what is not finite."""
     if size("accumulate_grad_batches", accumulate) > 1:
-        # In float64 where that is enabled; of many small terms bfloat16 loses the last.
-        dtype = jax.dtypes.canonicalize_dtype(float)
-        optimizer = inside(
-            optimizer,
-            lambda optimizer: optax.MultiSteps(
-                optimizer, accumulate, accumulator_dtype=dtype
-            ).gradient_transformation(),
-        )
+        optimizer = inside(optimizer, partial(_gathering, batches=accumulate))
     if skip_nonfinite:
         size("skip_nonfinite", skip_nonfinite)
         if not isinstance(optimizer, LossScaling):  # which leaves them out by itself
             optimizer = optax.apply_if_finite(optimizer, skip_nonfinite)
     return optimizer
+
+
+def _gathering(
+    optimizer: optax.GradientTransformation, batches: int
+) -> optax.GradientTransformation:
+    """The optimizer, updating with the mean gradient of some batches."""
+    options = {}
+    if "accumulator_dtype" in inspect.signature(optax.MultiSteps).parameters:
+        # Not in optax 0.2.6, which gathers in the dtype of the gradients. Later ones do
+        # it in float32, also where float64 is enabled.
+        options["accumulator_dtype"] = jax.dtypes.canonicalize_dtype(float)
+    return optax.MultiSteps(optimizer, batches, **options).gradient_transformation()
 
 
 @contextlib.contextmanager

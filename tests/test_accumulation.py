@@ -121,6 +121,7 @@ def test_another_number_of_batches_is_another_training(tmp_path, first, then):
         train(batches(4), checkpoints=tmp_path, accumulate_grad_batches=then)
 
 
+@pytest.mark.variant
 @pytest.mark.compiled
 def test_many_steps_in_a_call_gather_the_same():
     """Where the count goes on from call to call."""
