@@ -128,14 +128,9 @@ def memory(
     Example:
       >>> import jax.numpy as jnp, lenetjax as nn, optax
       >>> x, adam = jnp.zeros((32, 784)), optax.adam(0.1)
-      >>> print(nn.memory(nn.linear(10), x, optimizer=adam))
-      bytes for float32[32,784]
-        params                            31,400
-        state                                  0
-        gradients                         31,400
-        optimizer                         62,804
-        batch                            100,480
-        ...
+      >>> found = nn.memory(nn.linear(10), x, optimizer=adam)
+      >>> found.params, found.optimizer, found.batch
+      (31400, 62804, 100480)
     """
     x = jax.tree.map(spec_of, x)
     plan = net.plan(x)
