@@ -22,12 +22,9 @@ from sphinx.util.nodes import make_refnode
 ROOT = Path(__file__).parents[1]
 PACKAGE = "lenetjax"
 # Written in a file of its own, and shown with another.
-SHOWN_WITH = {
-    "checks": "core",
-    "fitting": "training",
-    "keeping": "training",
-    "members": "sweeping",
-}
+SHOWN_WITH = {"checks": "core", "members": "sweeping"} | dict.fromkeys(
+    ("fitting", "keeping", "scaling"), "training"
+)
 
 
 def public_names(module: ModuleType, seen: set[int]) -> Iterator[tuple[str, Any]]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lenetjax.description import build, describe
     from lenetjax.fitting import Fit, fit
     from lenetjax.inspection.graph import graph
+    from lenetjax.inspection.memory import memory
     from lenetjax.inspection.summary import summary
     from lenetjax.keeping import NotFinite
     from lenetjax.layers.activations import prelu
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
         conv_transpose3d,
     )
     from lenetjax.members import Member, Sweep
+    from lenetjax.scaling import loss_scaling
     from lenetjax.sweeping import sweep
     from lenetjax.training import (
         TrainState,
@@ -186,6 +188,7 @@ __all__ = [
     "learned_positions",
     "linear",
     "local_response_norm",
+    "loss_scaling",
     "losses",
     "lp_pool1d",
     "lp_pool2d",
@@ -195,6 +198,7 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "memory",
     "metrics",
     "mixed_precision",
     "models",
@@ -254,6 +258,7 @@ _HOMES = (
     "wrappers",
     "layers",
     "trees",
+    "scaling",
     "training",
     "callbacks",
     "fitting",

@@ -1,5 +1,6 @@
 """Training as a whole: epochs, tests and checkpoints in one call."""
 
+import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -30,6 +31,7 @@ from lenetjax.locks import locked
 from lenetjax.loop import Loop
 from lenetjax.losses import cross_entropy
 from lenetjax.progress import Progress
+from lenetjax.scaling import LossScaling, inside
 from lenetjax.sharding import ANYWHERE, AnyLayout, Devices, Layout, Rules
 from lenetjax.training import Batch, Loss
 
@@ -68,6 +70,7 @@ def fit(
     skip_nonfinite: int = 0,
     checked: bool = False,
     steps_per_execution: int | None = None,
+    accumulate_grad_batches: int = 1,
     devices: Devices | None = None,
     rules: Rules | None = None,
     prefetch: int | None = None,
@@ -123,6 +126,12 @@ def fit(
         elsewhere if the images fill no more than half the device's memory. With the
         number of batches in an epoch, a whole epoch is one program. Signals and
         checkpoints wait for the end of a call.
+      accumulate_grad_batches: how many batches make one update, of the mean of their
+        gradients, as one batch so many times as large would (`optax.MultiSteps`). The
+        count goes on from one epoch to the next and over a stop; what is left at the
+        very end makes no update. Schedules of the learning rate count updates. A batch
+        that `skip_nonfinite` or `loss_scaling` leaves out is not one of them.
+        Optimizers that read the loss, such as `optax.lbfgs`, cannot wait for more.
       devices: over which to spread each batch: "all", how many, a list of
         `jax.devices()`, or a `jax.sharding.Mesh` with an axis "data"; see
         `sharding.Layout`. The result is that of one device, to rounding: only the order
@@ -140,9 +149,11 @@ def fit(
       LayerError: the images do not fit the net, or labels are out of range.
       ValueError: there is no data, images and labels differ in number, checkpoints
         are of another training or all damaged, `steps_per_execution` is above 1
-        with `checked` or with batches that come ready-made, or the batches do not
-        divide among the devices.
-      TypeError: `callbacks` holds something else, or data are nothing of the kind.
+        with `checked` or with batches that come ready-made, the batches do not
+        divide among the devices, or all batches together are fewer than
+        `accumulate_grad_batches`.
+      TypeError: `callbacks` holds something else, data are nothing of the kind, or the
+        optimizer reads the loss and `accumulate_grad_batches` is above 1.
       OSError: a checkpoint cannot be written or read.
       processes.ProcessLost: a RuntimeError: one of many processes has ended.
       NotFinite: an ArithmeticError: the loss or the params became infinite or NaN, or
@@ -159,9 +170,7 @@ def fit(
     """
     size("epochs", epochs)
     size("batch_size", batch_size)
-    if skip_nonfinite:
-        size("skip_nonfinite", skip_nonfinite)
-        optimizer = optax.apply_if_finite(optimizer, skip_nonfinite)
+    optimizer = _wrapped(optimizer, skip_nonfinite, accumulate_grad_batches)
     at_once = _at_once(steps_per_execution, data, checked)
     layout = _layout(devices, rules, checked)
     if isinstance(data, Dataset):
@@ -171,8 +180,12 @@ def fit(
     if folder is not None and not isinstance(folder, Folder):
         folder = Folder(folder, keep=2)
     count = len(data.train.labels) if isinstance(data, Dataset) else None
-    same = {"seed": operator.index(seed), "batch_size": operator.index(batch_size)}
-    setup = {**same, "images": count}
+    setup = {
+        "seed": operator.index(seed),
+        "batch_size": operator.index(batch_size),
+        "images": count,
+        "accumulate_grad_batches": operator.index(accumulate_grad_batches),
+    }
     keeper = Keeper(folder, checkpoint_every, setup)
     told = {
         **setup,
@@ -221,8 +234,38 @@ def fit(
             if loop.run is None:  # all was done before
                 loop.begin_anyhow()
     run = processes.here(loop.trained())
+    if place.steps < accumulate_grad_batches:
+        raise ValueError(
+            f"accumulate_grad_batches={accumulate_grad_batches} and {place.steps} "
+            "batches in all: there was no update; accumulate fewer, or train for longer"
+        )
     accuracy = place.history[-1].get("test_accuracy")
     return Fit(run.params, run.state, place.history, accuracy, loop.compile_seconds())
+
+
+def _wrapped(
+    optimizer: optax.GradientTransformation, skip_nonfinite: int, accumulate: int
+) -> optax.GradientTransformation:
+    """The optimizer, waiting for some batches and leaving out what is not finite."""
+    if size("accumulate_grad_batches", accumulate) > 1:
+        optimizer = inside(optimizer, partial(_gathering, batches=accumulate))
+    if skip_nonfinite:
+        size("skip_nonfinite", skip_nonfinite)
+        if not isinstance(optimizer, LossScaling):  # which leaves them out by itself
+            optimizer = optax.apply_if_finite(optimizer, skip_nonfinite)
+    return optimizer
+
+
+def _gathering(
+    optimizer: optax.GradientTransformation, batches: int
+) -> optax.GradientTransformation:
+    """The optimizer, updating with the mean gradient of some batches."""
+    options = {}
+    if "accumulator_dtype" in inspect.signature(optax.MultiSteps).parameters:
+        # Not in optax 0.2.6, which gathers in the dtype of the gradients. Later ones do
+        # it in float32, also where float64 is enabled.
+        options["accumulator_dtype"] = jax.dtypes.canonicalize_dtype(float)
+    return optax.MultiSteps(optimizer, batches, **options).gradient_transformation()
 
 
 def _noticed(folder: Folder | None) -> AbstractContextManager[Interruption]:

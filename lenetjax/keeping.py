@@ -21,6 +21,7 @@ from lenetjax.training import TrainState
 
 CHECKPOINTS = "checkpoints"  # the folder inside a run's folder
 PLACE, SETUP = "place", "setup"
+EARLIER = {"accumulate_grad_batches": 1}  # of checkpoints that do not say
 PathLike = str | os.PathLike[str]
 Interval = int | str
 
@@ -176,7 +177,7 @@ class Keeper:
     def _place(self, found: Checkpoint) -> Place:
         try:
             place = Place().from_json(found.metadata[PLACE])
-            setup = json.loads(found.metadata[SETUP])
+            setup = EARLIER | json.loads(found.metadata[SETUP])
             differences = [
                 f"{name} {setup[name]} there and {mine} here"
                 for name, mine in self.setup.items()

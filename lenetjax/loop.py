@@ -20,6 +20,7 @@ from lenetjax.keeping import ADVICE, Keeper, NotFinite, Place
 from lenetjax.measuring import Means
 from lenetjax.processes import Agreement
 from lenetjax.progress import Progress
+from lenetjax.scaling import LossScaling
 from lenetjax.sharding import AnyLayout
 from lenetjax.specs import is_random_key
 from lenetjax.training import (
@@ -48,7 +49,7 @@ class Loop:
       layout: where the run lies.
       seed: where the random keys come from.
       skip_nonfinite: how many steps in a row may be left out; unless it is 0, the
-        optimizer is one of `optax.apply_if_finite`.
+        optimizer is one of `optax.apply_if_finite` or `loss_scaling`.
       checked: whether to check each operation of a step.
     """
 
@@ -70,7 +71,7 @@ class Loop:
         self.feed, self.test_feed = feed, test_feed
         self.seed, self.skip_nonfinite, self.checked = seed, skip_nonfinite, checked
         step = train_step(net, optimizer, loss)
-        if skip_nonfinite:
+        if skip_nonfinite and not isinstance(optimizer, LossScaling):
             step = _skipping(step)
         self.step = feed.training(_with_checks(step) if checked else step)
         self.evaluate = test_feed.testing(eval_step(net, loss))
@@ -214,10 +215,12 @@ class Loop:
     def refuse_nonfinite(self, number: int, metrics: Mapping[str, Any]) -> None:
         """Raises NotFinite for a step with such a loss, or one skipped too many."""
         loss, skipped = float(metrics["loss"]), int(metrics.get("skipped", 0))
-        if skipped > self.skip_nonfinite:
+        most = self.skip_nonfinite
+        if skipped > most:
+            before = f", as of the {most} before" if most else ""
             raise NotFinite(
-                f"step {number}: its gradient is not finite, as of the "
-                f"{self.skip_nonfinite} before; {ADVICE}"
+                f"step {number}: its gradient is not finite{before}, "
+                f"with a loss of {loss}; {ADVICE}"
             )
         if not skipped and not math.isfinite(loss):
             raise NotFinite(f"step {number}: the loss is {loss}; {ADVICE}")

@@ -12,6 +12,7 @@ from lenetjax import chunks
 from lenetjax.core import Layer, Params, State
 from lenetjax.functional.arguments import size
 from lenetjax.losses import cross_entropy
+from lenetjax.scaling import loss_scale
 
 Batch = tuple[Any, Any]  # images and labels
 Metrics = dict[str, jax.Array]
@@ -22,7 +23,7 @@ class TrainState(NamedTuple):
     """All that changes in training; a plain pytree.
 
     `key` is where the random keys of the steps come from, each folded from the step's
-    number; `step` counts the updates done.
+    number; `step` counts the batches trained on.
     """
 
     params: Params
@@ -83,11 +84,15 @@ def train_step(
     Returns:
       ``step(run, (images, labels)) -> (run, metrics)``, jitted. The run that goes in
       is donated: use the one that comes out. Metrics are scalars: "loss", and
-      "accuracy" where the labels are class numbers.
+      "accuracy" where the labels are class numbers. With `loss_scaling` there are also
+      "loss_scale", that of this step, and "skipped", how many steps in a row were left
+      out for a gradient that no scale makes finite; what is left out leaves params and
+      state as they were.
 
     Raises:
       LayerError: by the step: images do not fit the net, or `chunk_size` is given and
-        the net has layers that work on the batch as a whole.
+        the net has layers that work on the batch as a whole; `loss_scaling` is not the
+        outermost optimizer.
 
     Example:
       >>> import jax.numpy as jnp, lenetjax as nn, optax
@@ -102,6 +107,7 @@ def train_step(
 
     def step(run: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(run.key, run.step)
+        scale = loss_scale(run.opt_state)
 
         def objective(
             params: Params, batch: Batch
@@ -113,10 +119,12 @@ def train_step(
             value = loss(outputs, labels)
             return value, (_metrics(value, outputs, labels), state)
 
+        def scaled(params: Params, batch: Batch) -> Any:
+            value, found = objective(params, batch)
+            return value if scale is None else value * scale, found
+
         def gradients(batch: Batch) -> tuple[Params, Metrics, State]:
-            grads, (metrics, state) = jax.grad(objective, has_aux=True)(
-                run.params, batch
-            )
+            grads, (metrics, state) = jax.grad(scaled, has_aux=True)(run.params, batch)
             return grads, metrics, state
 
         grads, metrics, state = chunks.mean_over_parts(
@@ -131,6 +139,12 @@ def train_step(
             value_fn=lambda params: objective(params, batch)[0],
         )
         params = optax.apply_updates(run.params, updates)
+        if scale is not None:
+            done = opt_state.last_finite
+            state = jax.tree.map(
+                lambda new, old: jnp.where(done, new, old), state, run.state
+            )
+            metrics |= {"loss_scale": scale, "skipped": opt_state.skipped}
         new_run = TrainState(params, state, opt_state, run.step + 1, run.key)
         return new_run, metrics
 

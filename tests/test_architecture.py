@@ -40,9 +40,11 @@ MAY_IMPORT = {
     "user_cache": set(),
     "data": {"user_cache"},
     "checkpoint": {"specs", "trees"},
-    "inspection": BASE | {"functional", "inner_outputs", "losses", "trees", "wrappers"},
+    "inspection": BASE
+    | {"functional", "inner_outputs", "losses", "training", "trees", "wrappers"},
     "chunks": BASE | {"cache", "functional", "losses", "spreading"},
-    "training": BASE | {"chunks", "functional", "losses"},
+    "scaling": BASE | {"functional"},
+    "training": BASE | {"chunks", "functional", "losses", "scaling"},
     "sharding": {"functional", "specs", "spreading", "training"},
     "callbacks": BASE | {"measuring", "training"},
     "tracking": BASE | {"callbacks", "training"},
@@ -56,10 +58,10 @@ MAY_IMPORT = {
     | {"training"},
     "loop": BASE
     | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
-    | {"processes", "progress", "sharding", "training"},
+    | {"processes", "progress", "scaling", "sharding", "training"},
     "fitting": BASE
     | {"callbacks", "checkpoint", "data", "feeding", "functional", "interruption"}
-    | {"keeping", "locks", "loop", "losses", "processes", "progress"}
+    | {"keeping", "locks", "loop", "losses", "processes", "progress", "scaling"}
     | {"sharding", "training"},
     "members": BASE | {"functional"},
     "population": BASE | {"data", "measuring", "members", "training"},
@@ -75,8 +77,8 @@ MAY_IMPORT = {
     | {"data", "inspection", "losses", "runs", "training", "trees", "wrappers"},
     "commands": BASE
     | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "interop"}
-    | {"checkpoint", "losses", "members", "models", "processes", "runs", "sweeping"}
-    | {"tracking", "training"},
+    | {"checkpoint", "losses", "members", "models", "options", "processes", "runs"}
+    | {"scaling", "sweeping", "tracking", "training", "wrappers"},
     "options": set(),
     "cli": {"commands", "options", "processes", "user_cache"},
     "__main__": {"cli"},

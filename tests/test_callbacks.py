@@ -118,7 +118,8 @@ def test_the_beginning_says_what_is_trained():
     assert log.net is layers
     assert (log.start, log.history) == (0, [])
     assert json.loads(json.dumps(log.setup)) == {
-        "batch_size": 7, "checked": False, "epochs": 2, "images": 40, "seed": 3,
+        "accumulate_grad_batches": 1, "batch_size": 7, "checked": False, "epochs": 2,
+        "images": 40, "seed": 3,
         "skip_nonfinite": 0, "steps_per_execution": 1,
     }  # fmt: skip
     train(listed(), epochs=1, callbacks=[log])

@@ -220,6 +220,49 @@ def test_summary_in_other_forms(capsys):
 
 
 @pytest.mark.compiled
+def test_summary_tells_the_memory_of_a_batch(run_dir, capsys):
+    """With the optimizer of the run; as text, HTML and JSON."""
+    arguments = ["summary", str(run_dir), "--batch-size", "16", "--memory"]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert main([*arguments, "--format", "html"]) == 0
+    page = capsys.readouterr().out
+    assert main([*arguments, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+
+    memory, params = found["memory"], sum(row["params"] for row in found["rows"])
+    assert found["input"] == memory["input"] == "float32[16,32,32,1]"
+    assert memory["params"] == 4 * params
+    assert memory["optimizer"] == 4 * params + 4  # momentum, and a count of steps
+    total = f" {memory['training']['total']:,}\n"
+    assert total in text
+    assert total in page
+
+
+@pytest.mark.compiled
+def test_train_computes_in_float16_and_gathers_batches(tmp_path, capsys):
+    """The run goes on with the same options alone, and its net is the one trained."""
+    out = str(tmp_path / "run")
+    same = ["train", "--model", "mlp", "--epochs", "1", "--out", out]
+    same += ["--batch-size", "479"]  # three batches
+    options = ["--precision", "float16", "--accumulate-grad-batches", "2"]
+
+    assert main([*same, *options]) == 0
+
+    capsys.readouterr()
+    line = refused(capsys, *same)
+    assert "accumulate_grad_batches 2 there, 1 here" in line
+    assert "precision float16 there, float32 here" in line
+    assert main(["summary", out]) == 0
+    assert "float16[1,256]" in capsys.readouterr().out
+    folder = nn.checkpoint.Folder(tmp_path / "run" / "checkpoints")
+    saved = nn.checkpoint.load(folder.file(3))["opt_state"]
+    assert (saved["scale"], saved["good_steps"], saved["skipped"]) == (2**16, 3, 0)
+    gathered = saved["inner_state"]
+    assert (gathered["gradient_step"], gathered["mini_step"]) == (1, 1)
+
+
+@pytest.mark.compiled
 def test_summary_and_graph_take_a_run(run_dir, tmp_path, capsys):
     """The net is the one that was trained there; another name beside it is a slip."""
     assert main(["summary", str(run_dir)]) == 0

@@ -37,5 +37,6 @@ def choose(options: argparse.Namespace) -> Chosen:
     need_matplotlib(options.command)  # before the work, not after it
     jax.devices()  # a platform that is not there is said before the work
     found, vocabulary = kind.load(options.data_dir)
-    net = model(options.model, None if vocabulary is None else len(vocabulary))
+    size = None if vocabulary is None else len(vocabulary)
+    net = model(options.model, size, getattr(options, "precision", "float32"))
     return Chosen(kind, found, vocabulary, net)

@@ -10,6 +10,7 @@ from lenetjax import models
 from lenetjax.commands.sources import SOURCES, TEXT
 from lenetjax.core import Layer
 from lenetjax.runs import read_config
+from lenetjax.wrappers import mixed_precision
 
 OF_IMAGES: dict[str, Callable[[], Layer]] = {
     "lenet": models.lenet,
@@ -57,8 +58,13 @@ def check_fit(model_name: str, data_name: str) -> None:
     )
 
 
-def model(name: str, vocabulary: int | None) -> Layer:
-    """Builds a net by its name, for text with so many characters if it is for text."""
-    if vocabulary is not None:
-        return OF_TEXT[name](vocabulary)
-    return OF_IMAGES[name]()
+def model(name: str, vocabulary: int | None, precision: str = "float32") -> Layer:
+    """Builds a net by its name.
+
+    Args:
+      name: the name.
+      vocabulary: of how many characters, for a net of text.
+      precision: the dtype that it computes in.
+    """
+    net = OF_IMAGES[name]() if vocabulary is None else OF_TEXT[name](vocabulary)
+    return net if precision == "float32" else mixed_precision(net, compute=precision)

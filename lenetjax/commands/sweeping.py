@@ -13,7 +13,8 @@ import optax
 from lenetjax import inspection
 from lenetjax.checkpoint.files import write_whole
 from lenetjax.commands.chosen import Chosen, choose
-from lenetjax.commands.training import WITH_MOMENTUM, new_folder, optimizer
+from lenetjax.commands.optimizers import USUAL, WITH_MOMENTUM, optimizer
+from lenetjax.commands.training import new_folder
 from lenetjax.members import Sweep
 from lenetjax.runs import Run, save_figure
 from lenetjax.sweeping import sweep as sweep_members
@@ -47,7 +48,7 @@ def sweep(options: argparse.Namespace) -> int:
         numbers["momentum"] = options.momentums
 
     def optimizer_of(**given: Any) -> optax.GradientTransformation:
-        return optimizer({**training, **given}, steps)
+        return optimizer({**USUAL, **training, **given}, steps)
 
     count = math.prod(map(len, numbers.values())) * options.seeds
     devices = jax.local_devices()

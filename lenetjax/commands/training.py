@@ -3,27 +3,24 @@
 import argparse
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import jax
-import optax
 
 from lenetjax import inspection, processes
 from lenetjax.callbacks import Callback
 from lenetjax.commands.chosen import Chosen, choose
+from lenetjax.commands.optimizers import LEARNING_RATES, WITH_MOMENTUM, optimizer
 from lenetjax.commands.sources import Source
 from lenetjax.data import Dataset
 from lenetjax.fitting import fit
 from lenetjax.runs import CONFIG, TENSORBOARD, Run
 from lenetjax.tracking import TensorBoard
 from lenetjax.training import predict as predict_logits
-
-LEARNING_RATES = {"sgd": 0.05, "nesterov": 0.05}
-WITH_MOMENTUM = ("sgd", "nesterov", "rmsprop")
 
 
 def train(options: argparse.Namespace) -> int:
@@ -40,6 +37,8 @@ def train(options: argparse.Namespace) -> int:
         "momentum": 0.9 if options.momentum is None else options.momentum,
         "seed": options.seed,
         "skip_nonfinite": options.skip_nonfinite,
+        "accumulate_grad_batches": options.accumulate_grad_batches,
+        "precision": options.precision,
     }
     first = processes.is_first()
     folder, resume = _place(options) if first else (Path("runs"), "auto")
@@ -74,10 +73,10 @@ def _train(
     if first:
         print(_what(options, kind, found), file=sys.stderr)
     batches = math.ceil(len(found.train.labels) / training["batch_size"])
-    steps = training["epochs"] * batches
+    updates = training["epochs"] * batches // options.accumulate_grad_batches
     result = fit(
         net,
-        optimizer(training, steps),
+        optimizer(training, max(1, updates)),
         found,
         epochs=training["epochs"],
         batch_size=training["batch_size"],
@@ -89,6 +88,7 @@ def _train(
         skip_nonfinite=options.skip_nonfinite,
         checked=options.checked,
         devices="all" if processes.together() else options.devices,
+        accumulate_grad_batches=options.accumulate_grad_batches,
     )
     if not first:
         return
@@ -139,19 +139,6 @@ def _place(options: argparse.Namespace) -> tuple[Path, str]:
     if (source / CONFIG).exists() and options.out in (None, source):
         return source, "auto"
     return options.out or new_folder(options.data, options.model), options.resume
-
-
-def optimizer(training: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
-    """Builds the optimizer of a run; its rate falls to zero in so many steps."""
-    momentum = training["momentum"]
-    rate = optax.cosine_decay_schedule(training["learning_rate"], steps)
-    return {
-        "sgd": lambda: optax.sgd(rate, momentum=momentum),
-        "nesterov": lambda: optax.sgd(rate, momentum=momentum, nesterov=True),
-        "adam": lambda: optax.adam(rate),
-        "adamw": lambda: optax.adamw(rate),
-        "rmsprop": lambda: optax.rmsprop(rate, momentum=momentum),
-    }[str(training["optimizer"])]()
 
 
 def new_folder(data_name: str, model: str) -> Path:

@@ -8,17 +8,21 @@ from lenetjax.inspection.loss_surface import (
     loss_landscape,
     random_direction,
 )
+from lenetjax.inspection.memory import Memory, ProgramMemory, memory
 from lenetjax.inspection.saliency import saliency_maps
 from lenetjax.inspection.summary import Summary, summary
 
 __all__ = [
     "Graph",
     "Landscape",
+    "Memory",
+    "ProgramMemory",
     "Summary",
     "class_activation_maps",
     "figures",
     "graph",
     "loss_landscape",
+    "memory",
     "random_direction",
     "saliency_maps",
     "summary",

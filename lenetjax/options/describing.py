@@ -3,6 +3,7 @@
 import argparse
 
 from lenetjax.options.shared import MODEL, RUN_DIR, AddCommand
+from lenetjax.options.types import positive_int
 
 TABLES = ("text", "html", "json")
 GRAPHS = ("text", "dot", "mermaid", "svg")
@@ -12,6 +13,14 @@ def summary(add_command: AddCommand) -> None:
     command = add_command("summary", help="list a net's layers")
     command.add_argument(
         "--format", choices=TABLES, default="text", help="default: text"
+    )
+    command.add_argument(
+        "--batch-size", type=positive_int, default=1, metavar="N", help="default: 1"
+    )
+    command.add_argument(
+        "--memory",
+        action="store_true",
+        help="also what training on such a batch takes, and inference, in bytes",
     )
     _add_net(command)
 

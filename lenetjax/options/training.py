@@ -17,6 +17,7 @@ from lenetjax.options.types import (
 )
 
 DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "text")
+PRECISIONS = ("float32", "bfloat16", "float16")
 OPTIMIZERS = ("sgd", "nesterov", "adam", "rmsprop", "adamw")
 
 
@@ -24,6 +25,20 @@ def train(add_command: AddCommand) -> None:
     command = add_command("train", help="train a net on images or text")
     _add_what_is_trained(command)
     add = command.add_argument
+    add(
+        "--accumulate-grad-batches",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="make one update of the mean gradient of N batches (default: 1)",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="what the net computes in, with params in float32; for float16 the loss "
+        "is scaled (default: float32)",
+    )
     add(
         "--learning-rate",
         type=positive_float,
