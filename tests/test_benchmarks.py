@@ -140,6 +140,8 @@ def test_a_peer_computes_what_lenetjax_computes(peer, task):
     setup, (logits, losses) = task
     if why := PEERS[peer].missing():
         pytest.skip(why)
+    if peer == "equinox" and setup.model == "resnet20" and jax.config.jax_enable_x64:
+        pytest.skip("Equinox has float32 statistics of batch norm for float64 images")
 
     theirs, their_losses = worked(peer, setup)
 

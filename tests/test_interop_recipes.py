@@ -8,6 +8,13 @@ import pytest
 
 import lenetjax as nn
 
+
+@pytest.fixture
+def without_64_bits():
+    with jax.enable_x64(False):
+        yield
+
+
 IMAGES = np.random.default_rng(0).normal(size=(24, 4, 4, 1)).astype(np.float32)
 LABELS = (IMAGES.sum((1, 2, 3)) > 0).astype(np.int32)
 
@@ -91,7 +98,7 @@ def test_loaders_feed_fit(tmp_path):
 
 
 @pytest.mark.compiled
-def test_blackjax_finds_a_known_posterior():
+def test_blackjax_finds_a_known_posterior(without_64_bits):  # which it mixes itself
     """NUTS on a linear model: mean and covariance are those of the formula."""
     blackjax = pytest.importorskip("blackjax", reason="needs lenetjax[test]")
     rng, noise = np.random.default_rng(1), 0.5

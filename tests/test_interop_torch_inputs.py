@@ -72,9 +72,9 @@ def test_the_counter_of_batch_norm_may_be_missing():
 def test_other_floating_dtypes_become_the_nets(dtype):
     params, state = from_torch(NET, arrays(dtype), X)
 
-    assert {a.dtype for a in jax.tree.leaves((params, state))} == {jnp.dtype("float32")}
+    assert {a.dtype for a in jax.tree.leaves((params, state))} == {X.dtype}
     np.testing.assert_array_equal(
-        params["fc"]["bias"], arrays(dtype)["fc.bias"].astype("float32")
+        params["fc"]["bias"], arrays(dtype)["fc.bias"].astype(X.dtype)
     )
 
 
@@ -117,7 +117,7 @@ def test_tensors_modules_and_files_of_pytorch(tmp_path):
     equal(
         from_torch(NET, tmp_path / "small.safetensors", X), from_torch(NET, module, X)
     )
-    assert jax.tree.leaves(from_torch(NET, module, X))[0].dtype == "float32"
+    assert jax.tree.leaves(from_torch(NET, module, X))[0].dtype == X.dtype
 
 
 def pickled(path):

@@ -105,7 +105,7 @@ def test_learned_positions():
     net, theirs, x = (
         nn.learned_positions(5),
         drawn(T.Embedding(5, 3)),
-        jnp.ones((1, 4, 3)),
+        jnp.ones((1, 4, 3), jnp.float32),
     )
 
     params, _ = from_torch(net, theirs, x)

@@ -78,7 +78,7 @@ def test_bytes_are_those_of_the_outputs():
         fc=nn.linear(3), half=nn.mixed_precision(nn.linear(5), output="bfloat16")
     )
 
-    table = nn.summary(net, jnp.ones((2, 7)))
+    table = nn.summary(net, jnp.ones((2, 7), jnp.float32))
 
     assert [row.bytes for row in table.rows] == [2 * 3 * 4, 2 * 5 * 2]
 
