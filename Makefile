@@ -36,13 +36,11 @@ train: .venv/.train ## train LeNet on handwritten digits; ARGS="--epochs 5" adds
 test: .venv/.test ## run the tests; JOBS=1 for one process, ARGS="-k name" for some
 	.venv/bin/python $(PYTEST)
 
-# Ten times as many examples for each comparison with PyTorch, and the laws of all
-# configurations in the catalogue.
+# Ten times as many examples for each comparison with PyTorch; and the variants that
+# `make test` leaves out, as the laws of all configurations in the catalogue.
 test-torch: .venv/.test ## compare with PyTorch and check laws at length
-	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep tests/test_torch_*.py \
-		tests/test_laws.py tests/test_models.py tests/test_interop_export.py \
-		tests/test_interop_torch_layers.py tests/test_accumulation.py \
-		tests/test_loss_scaling.py tests/test_memory.py tests/test_processes.py
+	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep tests/test_torch_*.py
+	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep -m variant tests
 
 # jax's own tests of stax, of which jax has no copy in its packages, run on ours.
 OLD_STAX = from jax.example_libraries import stax

@@ -157,6 +157,7 @@ def test_a_checkpoint_goes_to_another_number_of_devices(tmp_path, on_one):
     assert_same(on_one["joined"], found)
 
 
+@pytest.mark.variant  # tests/test_processes.py resumes with two
 def test_eight_devices_resume_bit_for_bit(tmp_path):
     straight = fitted(joined(), EIGHT)
 

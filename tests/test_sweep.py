@@ -57,7 +57,7 @@ def swept(layers=None, optimizer_of=sgd, given=None, **options):
     )  # fmt: skip
 
 
-def as_alone(found, layers=None, optimizer_of=sgd, **options):
+def as_alone(found, layers=None, optimizer_of=sgd, close=CLOSE, **options):
     """Whether each member is what `fit` makes of its seed and hyperparameters."""
     options = {"data": points(), "epochs": 2, "batch_size": 7} | options
     data = options.pop("data")
@@ -73,7 +73,7 @@ def as_alone(found, layers=None, optimizer_of=sgd, **options):
             assert isinstance(a, jax.Array)
             assert a.dtype == b.dtype
             np.testing.assert_allclose(
-                np.asarray(a, float), np.asarray(b, float), **CLOSE
+                np.asarray(a, float), np.asarray(b, float), **close
             )
         for row, expected in zip(member.history, told(alone), strict=True):
             assert row == pytest.approx(expected, rel=1e-3, abs=1e-4)
@@ -122,7 +122,7 @@ def test_half_precision_stays_as_it_is():
     found = swept(layers, data=data)
     for member in found.members:
         assert member.params["weight"].dtype == jnp.bfloat16
-    as_alone(found, layers, data=data)
+    as_alone(found, layers, data=data, close={"rtol": 2**-6, "atol": 1e-3})  # two ulps
 
 
 def test_what_is_no_class_is_swept_too():

@@ -146,7 +146,7 @@ COMBINED = [
 ]
 MODELS = [
     Case("lenet", nn.models.lenet(), (2, 10, 10, 1), drawn=True),
-    Case("lenet5", nn.models.lenet5(4), (2, 16, 16, 1), drawn=True),
+    Case("lenet5", nn.models.lenet5(4), (2, 16, 16, 1), drawn=True, long=True),
     Case(
         "lenet5 of 1998",
         nn.models.lenet5(4, activation="tanh", pooling="avg"),
@@ -175,6 +175,7 @@ MODELS = [
         state=True,
         drawn=True,
         skip=("gradients",),
+        long=True,
     ),
     # Batch norms over four single pixels make much of the rounding of bfloat16.
     Case(
