@@ -6,6 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 import jax
@@ -14,7 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from lenetjax.specs import is_random_key
+from lenetjax.specs import over_data
 
 HEARTBEAT = 30  # seconds without a word from a process, until it counts as lost
 DELAY = 2  # calls from a wish to its answer, so that none waits for the others
@@ -99,9 +100,6 @@ def from_first(tree: Any) -> Any:
         return tree
 
     def sent(leaf: Any) -> Any:
-        if is_random_key(leaf):
-            impl = jax.random.key_impl(leaf)
-            return jax.random.wrap_key_data(sent(jax.random.key_data(leaf)), impl=impl)
         array = np.asarray(leaf)
         # As bytes: what is sent is a sum, and -0.0 plus zeros is 0.0.
         content = np.frombuffer(array.tobytes(), np.uint8)
@@ -111,7 +109,7 @@ def from_first(tree: Any) -> Any:
         )
 
     with lost_explained():
-        return jax.tree.map(sent, tree)
+        return jax.tree.map(partial(over_data, sent), tree)
 
 
 def here(tree: Any) -> Any:
@@ -120,16 +118,12 @@ def here(tree: Any) -> Any:
         return tree
 
     def copied(leaf: Any) -> Any:
-        if is_random_key(leaf):
-            impl = jax.random.key_impl(leaf)
-            data = copied(jax.random.key_data(leaf))
-            return jax.random.wrap_key_data(data, impl=impl)
         if not (leaf.is_fully_replicated or leaf.is_fully_addressable):
             leaf = multihost_utils.process_allgather(leaf, tiled=True)
         return jax.numpy.asarray(np.asarray(leaf))
 
     with lost_explained():
-        return jax.tree.map(copied, tree)
+        return jax.tree.map(partial(over_data, copied), tree)
 
 
 class Agreement:

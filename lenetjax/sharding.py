@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from lenetjax.functional.arguments import is_int
-from lenetjax.specs import is_random_key
+from lenetjax.specs import over_data
 from lenetjax.spreading import AXIS
 from lenetjax.training import TrainState
 
@@ -230,13 +230,14 @@ def _spec_of(
 
 def _placed(array: Any, sharding: NamedSharding) -> Any:
     """An array as the devices of this process need it; every process has all of it."""
-    if is_random_key(array):
-        data = _placed(jax.random.key_data(array), sharding)
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
-    if sharding.is_fully_addressable:
-        return jax.device_put(array, sharding)
-    values = np.asarray(array)
-    return jax.make_array_from_callback(values.shape, sharding, values.__getitem__)
+
+    def placed(values: Any) -> jax.Array:
+        if sharding.is_fully_addressable:
+            return jax.device_put(values, sharding)
+        values = np.asarray(values)
+        return jax.make_array_from_callback(values.shape, sharding, values.__getitem__)
+
+    return over_data(placed, array)
 
 
 def _mesh(devices: Devices) -> Mesh:

@@ -1,6 +1,6 @@
 """Shapes and dtypes of trees of arrays, and how messages write them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -24,6 +24,14 @@ def is_random_key(leaf: Any) -> bool:
     """Whether it is a typed random key, or an array of them."""
     dtype = getattr(leaf, "dtype", None)
     return dtype is not None and bool(jnp.issubdtype(dtype, jax.dtypes.prng_key))
+
+
+def over_data(function: Callable[[Any], Any], leaf: Any) -> Any:
+    """Applies a function to an array, or to the data of a random key."""
+    if not is_random_key(leaf):
+        return function(leaf)
+    data = function(jax.random.key_data(leaf))
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
 
 
 def shapes_text(tree: Any) -> str:
