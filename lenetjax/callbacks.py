@@ -63,8 +63,8 @@ class Callback:
             arrays are donated to the first step.
           history: the rows of the epochs done before; none in a new training.
           setup: plain values: epochs, batch_size (None for batches that come
-            ready-made), images (in an epoch, or None), seed, skip_nonfinite, checked
-            and steps_per_execution.
+            ready-made), images (in an epoch, or None), seed, skip_nonfinite, checked,
+            steps_per_execution and accumulate_grad_batches.
         """
 
     def on_look(self, row: Row) -> None:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from lenetjax import processes
 from lenetjax.core import Layer
 from lenetjax.data.batches import batches
 from lenetjax.data.dataset import Dataset, Split
@@ -96,6 +97,7 @@ class Streamed:
     ) -> None:
         self.net, self.loss, self.batches = net, loss, batches
         self.layout, self.prefetch, self.even = layout, prefetch, even
+        self.shared = shares
         self.place = layout.place_shares if shares else layout.place_batch
         self.opened: Iterator[tuple[Batch, Asking]] = iter(())
         self.skips = True
@@ -111,14 +113,16 @@ class Streamed:
         iteration = Iteration(batches, position, alone=self.layout.shares == 1)
         self.skips = not iteration.restored
         found = ahead(iteration, self.prefetch, self._prepared)
+        if self.shared:
+            found = processes.in_step(found, lambda pair: len(pair[0][1]))
         first = next(found, None)
         self.opened = iter(()) if first is None else chain([first], found)
         if first is None and iteration.restored:  # behind the last batch
-            first = next(ahead(Iteration(batches), 0, self._checked), None)
+            first = next(ahead(Iteration(self.batches(epoch)), 0, self._checked), None)
         if first is None:
             return None
         images, labels = first[0]
-        if self.even:
+        if self.even and not iteration.restored:
             shares = 1 if self.prefetch else self.layout.shares  # placed ones are whole
             self.layout.refuse_uneven("a batch of", len(labels) * shares)
         return images

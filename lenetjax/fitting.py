@@ -88,8 +88,8 @@ def fit(
 
     Many processes train one net when each makes the same call, after
     `jax.distributed.initialize`. A `Dataset` is the same in each; of batches that come
-    ready-made each process gives its own share. Process 0 alone touches the
-    checkpoints, shows progress and has callbacks. A signal to one stops all.
+    ready-made each process gives its own share, equally many in each. Process 0 alone
+    touches checkpoints, shows progress and has callbacks. A signal to one stops all.
 
     Args:
       net: any layer.
@@ -175,6 +175,8 @@ def fit(
     layout = _layout(devices, rules, checked)
     if isinstance(data, Dataset):
         layout.refuse_uneven("batch_size", batch_size)
+        batches_in_all = epochs * -(-len(data.train.labels) // batch_size)
+        _refuse_no_update(batches_in_all, accumulate_grad_batches)
     early = prefetched(prefetch)
     folder = checkpoints
     if folder is not None and not isinstance(folder, Folder):
@@ -234,13 +236,17 @@ def fit(
             if loop.run is None:  # all was done before
                 loop.begin_anyhow()
     run = processes.here(loop.trained())
-    if place.steps < accumulate_grad_batches:
-        raise ValueError(
-            f"accumulate_grad_batches={accumulate_grad_batches} and {place.steps} "
-            "batches in all: there was no update; accumulate fewer, or train for longer"
-        )
+    _refuse_no_update(place.steps, accumulate_grad_batches)
     accuracy = place.history[-1].get("test_accuracy")
     return Fit(run.params, run.state, place.history, accuracy, loop.compile_seconds())
+
+
+def _refuse_no_update(batches: int, accumulate: int) -> None:
+    if batches < accumulate:
+        raise ValueError(
+            f"accumulate_grad_batches={accumulate} and {batches} batches in all make "
+            "no update; accumulate fewer, or train for longer"
+        )
 
 
 def _wrapped(

@@ -133,7 +133,7 @@ class Loop:
             )
         if self.run is None:
             self.begin(images)
-            self.callbacks.begin(self.trained(), self.place.history)
+            self.callbacks.begin(processes.here(self.trained()), self.place.history)
 
     def train_epoch(self) -> None:
         """Trains on what is left of an epoch.
@@ -232,10 +232,12 @@ class Loop:
 
     def asked(self) -> bool:
         """Whether to save now: it is time, or a signal came, to any process."""
-        wish = self.interruption.wish() or int(self.keeper.due(self.place))
+        due = self.keeper.due(self.place)
+        by_clock = self.keeper.seconds is not None  # which differs between processes
+        wish = self.interruption.wish() or int(due and by_clock)
         answer = self.agreement.soon(wish)
         self.interruption.follow(answer)
-        return answer > 0
+        return answer > 0 or (due and not by_clock)
 
     def stop_if_asked(self) -> None:
         """Stops, if a signal came to any process; all is saved."""
@@ -254,6 +256,7 @@ class Loop:
             with batch_explained(images):
                 metrics = self.evaluate(run.params, run.state, batch)
                 means.add(metrics, images, steps)
+            self.layout.settle(metrics)
         return means.result("test")
 
     def end_epoch(self, tested: dict[str, float]) -> None:
@@ -270,7 +273,7 @@ class Loop:
         place.next_epoch(row)
         self.keeper.save(self.trained(), place, tested.get("test_accuracy"))
         self.bar.epoch_done(row)
-        self.callbacks.epoch(row, self.trained())
+        self.callbacks.epoch(row, processes.here(self.trained()))
         self.stop_if_asked()
 
     def trained(self) -> TrainState:

@@ -90,13 +90,8 @@ def ahead(
       prepare: what a batch goes through, such as the way to the device.
 
     Yields:
-      a batch, and a function that says where the data are after this batch. It has to
-      be called before the next batch is asked for.
+      a batch, and a function that says where the data are after this batch.
     """
-    if count == 0:
-        for batch in iteration.iterator:
-            yield prepare(batch), iteration.position
-        return
     waiting: deque[tuple[Any, Asking]] = deque()
     for batch in iteration.iterator:
         waiting.append((prepare(batch), _said(iteration.position())))

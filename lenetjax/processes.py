@@ -18,6 +18,8 @@ from jax.sharding import PartitionSpec as P
 from lenetjax.specs import over_data
 
 HEARTBEAT = 30  # seconds without a word from a process, until it counts as lost
+PATIENCE = 3600  # seconds at the end for process 0, which still draws and writes
+LAST = 2  # seconds that process 0 stays longer than others where all fail
 DELAY = 2  # calls from a wish to its answer, so that none waits for the others
 LOST = ("Gloo", "NCCL", "coordination service", "distributed service", "heartbeat")
 
@@ -44,7 +46,7 @@ def join(coordinator: str, count: int | None, index: int | None) -> None:
             count,
             index,
             heartbeat_timeout_seconds=HEARTBEAT,
-            shutdown_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=PATIENCE,
         )
     except (RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())[:300]
@@ -126,6 +128,31 @@ def here(tree: Any) -> Any:
         return jax.tree.map(partial(over_data, copied), tree)
 
 
+def in_step(found: Iterator[Any], size: Callable[[Any], int]) -> Iterator[Any]:
+    """Passes on batches while each process has as large a one.
+
+    Raises:
+      ValueError: the processes have batches of other sizes, or other numbers of them.
+    """
+    if not together():
+        yield from found
+        return
+    end = object()
+    while True:
+        batch = next(found, end)
+        mine = 0 if batch is end else size(batch)
+        with lost_explained():
+            sizes = np.ravel(multihost_utils.process_allgather(np.int32(mine)))
+        if len(set(sizes.tolist())) > 1:
+            raise ValueError(
+                "each process must give equally many images for a batch, and equally "
+                f"many batches; here they gave {', '.join(map(str, sizes))}"
+            )
+        if batch is end:
+            return
+        yield batch
+
+
 class Agreement:
     """What any process wishes, known to all of them after the same step.
 
@@ -196,5 +223,5 @@ def leave(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     if is_first():
-        time.sleep(DELAY)
+        time.sleep(LAST)
     os._exit(status)

@@ -137,7 +137,9 @@ def loss_scaling(
             return updates, new
 
         def leave(inner_state: Any) -> tuple[Any, Any]:
-            return jax.tree.map(jnp.zeros_like, grads), inner_state
+            updates, _ = jax.eval_shape(do, inner_state)
+            none = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), updates)
+            return none, inner_state
 
         updates, inner_state = jax.lax.cond(finite, do, leave, state.inner_state)
         scale, good = next_scale(state, finite)

@@ -3,6 +3,7 @@
 import contextlib
 import fnmatch
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,7 @@ class Layout:
         self.rules = dict(rules or {})
         self.ways = int(self.mesh.shape[AXIS])
         self.shares = jax.process_count()
+        self._refuse_other_shares()
         for pattern, spec in self.rules.items():
             _check_rule(pattern, spec, self.mesh)
 
@@ -124,10 +126,17 @@ class Layout:
         """Makes one batch of the shares that the processes give.
 
         Raises:
-          ValueError: a share does not divide among the devices of its process.
+          ValueError: a share does not divide among the devices of its process, or a
+            part of a batch would come from several processes.
         """
         if self.shares == 1:
             return self.place_batch(batch)
+        parts = np.moveaxis(self.mesh.devices, self.mesh.axis_names.index(AXIS), 0)
+        if any(len({d.process_index for d in np.ravel(part)}) > 1 for part in parts):
+            raise ValueError(
+                f'each process gives its share of a batch, so the axis "{AXIS}" of the '
+                "mesh must run over the processes; pass a Dataset, or other axes"
+            )
         images = len(jax.tree.leaves(batch)[0])
         if images * self.shares % self.ways:
             raise ValueError(
@@ -161,8 +170,16 @@ class Layout:
                 f"{_multiples(images, self.ways)}, or other devices"
             )
 
+    def _refuse_other_shares(self) -> None:
+        counts = Counter(device.process_index for device in self.mesh.devices.flat)
+        if len(counts) != self.shares or len(set(counts.values())) > 1:
+            raise ValueError(
+                f"devices must be equally many of each of the {self.shares} processes, "
+                f"got {dict(sorted(counts.items()))}"
+            )
+
     def _split(self, params: Any) -> dict[str, tuple[tuple[int, ...], P]]:
-        """Shape and spec of each param that a rule fits, by its path."""
+        """Shape and spec of each param, by its path."""
         leaves = jax.tree_util.tree_leaves_with_path(params)
         shapes = {_name(path): tuple(leaf.shape) for path, leaf in leaves}
         found: dict[str, tuple[tuple[int, ...], P]] = {}
@@ -175,7 +192,7 @@ class Layout:
             for name in fitting:
                 _check_divides(pattern, spec, name, shapes[name], self.mesh)
                 found.setdefault(name, (shapes[name], spec))
-        return found
+        return {name: found.get(name, (shape, P())) for name, shape in shapes.items()}
 
 
 class Anywhere:
@@ -231,7 +248,7 @@ def _spec_of(
 def _placed(array: Any, sharding: NamedSharding) -> Any:
     """An array as the devices of this process need it; every process has all of it."""
 
-    def placed(values: Any) -> jax.Array:
+    def placed(values: Any) -> Any:
         if sharding.is_fully_addressable:
             return jax.device_put(values, sharding)
         values = np.asarray(values)

@@ -14,6 +14,7 @@ from lenetjax.data.dataset import Dataset, Split
 from lenetjax.feeding import check_split, memory_explained, order_of
 from lenetjax.functional.arguments import size
 from lenetjax.losses import cross_entropy
+from lenetjax.measuring import METRICS
 from lenetjax.members import Member, Numbers, Sweep, ranked, settings
 from lenetjax.population import OptimizerOf, Population
 from lenetjax.training import Loss
@@ -148,14 +149,19 @@ class _Curves:
         for i, history in enumerate(self.histories):
             row: dict[str, float] = {"epoch": epoch, "step": epoch * steps}
             for part, metrics in (("train", trained), ("test", tested)):
-                for name, values in metrics.items():
-                    each = np.asarray(values[i], float)
+                for name in METRICS:
+                    if name not in metrics:
+                        continue
+                    each = np.asarray(metrics[name][i], float)
                     mean = np.average(each, weights=self.counts[part])
                     row[f"{part}_{name}"] = float(mean)
             history.append(row)
             wrong = np.flatnonzero(~np.isfinite(trained["loss"][i]))
             if self.diverged[i] is None and wrong.size:
                 self.diverged[i] = (epoch - 1) * steps + int(wrong[0]) + 1
+            ruined = not np.isfinite(tested["loss"][i]).all()  # by the last step
+            if self.diverged[i] is None and ruined:
+                self.diverged[i] = epoch * steps
 
     def line(self) -> str:
         """What to say of the last epoch."""

@@ -71,6 +71,21 @@ def check_messages(index):
     assert (jax.random.key_data(key) == jax.random.key_data(mine[3])).all()
 
 
+def check_shares(index, count):
+    """Other sizes, another number of batches, and an axis inside of a process."""
+    given = shares(index, count)
+    images, labels = given[0]
+    more = slice(0, len(labels) + 2 * (index == 0) - 2)
+    for wrong in ([(images[more], labels[more])], given[: 1 + (index == 0)]):
+        with pytest.raises(ValueError, match="must give equally many images"):
+            train(wrong, epochs=1)
+    inside = np.array(jax.devices()).reshape(count, DEVICES)
+    with pytest.raises(ValueError, match='axis "data" of the mesh must run over the'):
+        train(given, devices=Mesh(inside, ("model", "data")))
+    with pytest.raises(ValueError, match=f"equally many of each of the {count} proc"):
+        train(data(), devices=DEVICES)
+
+
 def check_agreement(index):
     """A wish of the last process alone is known to all two calls later, or at once."""
     agreement = processes.Agreement()
@@ -95,6 +110,7 @@ def main(port, count, index, folder):
     assert processes.is_first() == (index == 0)
     check_messages(index)
     check_agreement(index)
+    check_shares(index, count)
 
     save(folder / f"data-{index}.npz", train(data()))
 

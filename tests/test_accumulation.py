@@ -135,7 +135,7 @@ def test_many_steps_in_a_call_gather_the_same():
 
 
 def test_no_update_at_all_is_an_error():
-    with pytest.raises(ValueError, match="4 batches in all: there was no update"):
+    with pytest.raises(ValueError, match="4 batches in all make no update"):
         train(batches(2), epochs=2, accumulate_grad_batches=5)
 
 

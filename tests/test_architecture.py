@@ -54,8 +54,8 @@ MAY_IMPORT = {
     "keeping": {"checkpoint", "functional", "measuring", "positions", "processes"}
     | {"specs", "training"},
     "feeding": BASE
-    | {"data", "functional", "losses", "measuring", "positions", "sharding"}
-    | {"training"},
+    | {"data", "functional", "losses", "measuring", "positions", "processes"}
+    | {"sharding", "training"},
     "loop": BASE
     | {"callbacks", "feeding", "interruption", "keeping", "losses", "measuring"}
     | {"processes", "progress", "scaling", "sharding", "training"},
@@ -66,7 +66,8 @@ MAY_IMPORT = {
     "members": BASE | {"functional"},
     "population": BASE | {"data", "measuring", "members", "training"},
     "sweeping": BASE
-    | {"data", "feeding", "functional", "losses", "members", "population", "training"},
+    | {"data", "feeding", "functional", "losses", "measuring", "members"}
+    | {"population", "training"},
     "runs": BASE
     | {"callbacks", "checkpoint", "description", "keeping", "locks", "training"},
     "interop": BASE
@@ -78,7 +79,7 @@ MAY_IMPORT = {
     "commands": BASE
     | {"callbacks", "checking", "data", "fitting", "gallery", "inspection", "interop"}
     | {"checkpoint", "losses", "members", "models", "options", "processes", "runs"}
-    | {"scaling", "sweeping", "tracking", "training", "wrappers"},
+    | {"scaling", "sharding", "sweeping", "tracking", "training", "wrappers"},
     "options": set(),
     "cli": {"commands", "options", "processes", "user_cache"},
     "__main__": {"cli"},

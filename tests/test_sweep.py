@@ -111,6 +111,14 @@ def test_a_net_of_convolutions_is_as_if_alone(at_once):
     as_alone(found, layers, data=data, batch_size=64)
 
 
+def test_params_that_the_last_step_ruins_are_no_result():
+    """No loss of the training shows it; that of the test does."""
+    found = swept(given={"rate": [1e30, 0.05]}, epochs=1, batch_size=1000)
+
+    assert [member.diverged for member in found.members] == [1, None]
+    assert found.best.hyperparameters == {"rate": 0.05}
+
+
 def test_half_precision_stays_as_it_is():
     """A hyperparameter does not widen what it is multiplied by, as Python's do not."""
 

@@ -44,12 +44,16 @@ def _memory(
     training = USUAL
     if options.run_dir is not None:
         config, _, _ = read_config(options.run_dir)
-        training = USUAL | dict(config["training"])
+        there = config.get("training")
+        training = USUAL | (there if isinstance(there, dict) else {})
     if training["optimizer"] not in OPTIMIZERS:
         raise ValueError(
             f"{options.run_dir} was trained with {training['optimizer']!r}, which is "
             f"none of {', '.join(OPTIMIZERS)}"
         )
+    rates = [training[name] for name in ("learning_rate", "momentum")]
+    if not all(isinstance(rate, int | float) for rate in rates):
+        raise ValueError(f"{options.run_dir} was trained with {rates}, no numbers")
     return inspection.memory(net, batch, optimizer=optimizer(training, 1))
 
 

@@ -19,6 +19,7 @@ from lenetjax.commands.sources import Source
 from lenetjax.data import Dataset
 from lenetjax.fitting import fit
 from lenetjax.runs import CONFIG, TENSORBOARD, Run
+from lenetjax.sharding import Layout
 from lenetjax.tracking import TensorBoard
 from lenetjax.training import predict as predict_logits
 
@@ -40,6 +41,7 @@ def train(options: argparse.Namespace) -> int:
         "accumulate_grad_batches": options.accumulate_grad_batches,
         "precision": options.precision,
     }
+    _check_devices(options)
     first = processes.is_first()
     folder, resume = _place(options) if first else (Path("runs"), "auto")
     run = Run(
@@ -58,6 +60,16 @@ def train(options: argparse.Namespace) -> int:
     with run.writing(anew=resume == "never") if first else nullcontext():
         _train(run, callbacks, chosen, training, resume, options)
     return 0
+
+
+def _check_devices(options: argparse.Namespace) -> None:
+    """Refuses what `fit` would, before a run's folder says what is trained."""
+    devices = "all" if processes.together() else options.devices
+    if devices is None:
+        return
+    if options.checked:
+        raise ValueError("--checked works on one device; leave --devices out")
+    Layout(devices).refuse_uneven("--batch-size", options.batch_size)
 
 
 def _train(

@@ -88,7 +88,8 @@ def train(add_command: AddCommand) -> None:
         type=devices,
         metavar="all|N",
         help="spread each batch over so many devices; on a CPU they share its cores, "
-        "and two of them can be faster than one. With --coordinator: in each process",
+        "and two of them can be faster than one. With --coordinator all devices of a "
+        "process work, and a CPU is made into N",
     )
     add(
         "--coordinator",
