@@ -2,7 +2,7 @@
 
 - `reference/`: each public name of lenetjax on one page, that of the file or folder
   that it is written in. A new name in an `__all__` is there with the next build.
-- `notebooks/`: copies of the repository's notebooks.
+- `notebooks/`: copies of the repository's notebooks, with links to the pages here.
 
 Code such as `nn.conv2d` in a page or a notebook becomes a link to the reference.
 """
@@ -117,7 +117,8 @@ def write_pages(app: Any) -> None:
         for page, text in reference().items()
     }
     for path in (ROOT / "notebooks").glob("*.ipynb"):
-        made[source / "notebooks" / path.name] = path.read_bytes()
+        text = path.read_bytes().replace(b"](../docs/", b"](../")
+        made[source / "notebooks" / path.name] = text
     for folder in ("reference", "notebooks"):
         for path in (source / folder).rglob("*.*"):
             if path not in made:

@@ -46,6 +46,8 @@ def test_runs(path, monkeypatch):
     before = path.read_bytes()
     if b"import torch" in before:
         pytest.importorskip("torch", reason="needs lenetjax[torch]")
+    if b"import grain" in before:
+        pytest.importorskip("grain", reason="needs lenetjax[grain]")
     notebook = runner().execute(path)
     assert all(cell.outputs for cell in code_cells(notebook))
     assert path.read_bytes() == before
