@@ -74,7 +74,12 @@ def quick_compilation(request):
 
 @pytest.fixture(scope="module")
 def kept_programs(tmp_path_factory):
-    """Keeps what is compiled, for tests that train one net again and again."""
+    """Keeps what is compiled, for tests that train one net again and again.
+
+    What other modules have left in memory may be compiled with optimizations, and round
+    otherwise; if JAX dropped it in between, trainings would differ in the last bit.
+    """
+    jax.clear_caches()
     names = {
         "jax_enable_compilation_cache": True,
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),

@@ -480,7 +480,12 @@ def test_a_checkpoint_says_what_it_is(tmp_path):
     notes = nn.checkpoint.metadata(folder.file(6))
 
     assert json.loads(notes["place"])["epoch"] == 2
-    assert json.loads(notes["setup"]) == {"seed": 0, "batch_size": 7, "images": 40}
+    assert json.loads(notes["setup"]) == {
+        "seed": 0,
+        "batch_size": 7,
+        "images": 40,
+        "accumulate_grad_batches": 1,
+    }
 
 
 def test_one_writer_at_a_time(tmp_path):

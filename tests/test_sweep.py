@@ -76,7 +76,8 @@ def as_alone(found, layers=None, optimizer_of=sgd, close=CLOSE, **options):
                 np.asarray(a, float), np.asarray(b, float), **close
             )
         for row, expected in zip(member.history, told(alone), strict=True):
-            assert row == pytest.approx(expected, rel=1e-3, abs=1e-4)
+            near = {"rel": close["rtol"], "abs": close["atol"]}
+            assert row == pytest.approx(expected, **near)
         assert member.test_accuracy == member.history[-1].get("test_accuracy")
 
 
