@@ -17,7 +17,7 @@ from lenetjax.checkpoint.files import sweep, write_whole
 from lenetjax.checkpoint.store import versions
 from lenetjax.core import Layer, Params, Plan, State
 from lenetjax.description import build, describe
-from lenetjax.keeping import CHECKPOINTS
+from lenetjax.keeping import CHECKPOINTS, EARLIER
 from lenetjax.locks import locked
 from lenetjax.training import TrainState
 
@@ -26,7 +26,7 @@ CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
 TENSORBOARD = "tensorboard"  # a folder, with --tensorboard
 FLOATS, INTS = "float32", "int32"  # what inputs may be
 STATE = "#state"  # beside the params; no layer can have this name
-EARLIER = {"accumulate_grad_batches": 1, "precision": "float32"}  # where it is not said
+UNSAID = EARLIER | {"precision": "float32"}  # of runs that do not say
 LARGEST_CONFIG = 2**24  # bytes
 
 
@@ -264,7 +264,7 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
     told = ("model", "data", "image_shape")
     pairs = [(name, there.get(name), here[name]) for name in told]
     trained = there.get("training")
-    trained = EARLIER | (trained if isinstance(trained, dict) else {})
+    trained = UNSAID | (trained if isinstance(trained, dict) else {})
     pairs += [(name, trained.get(name), new) for name, new in here["training"].items()]
     found = [f"{name} {a} there, {b} here" for name, a, b in pairs if a != b]
     if there.get("vocabulary") != here.get("vocabulary"):
