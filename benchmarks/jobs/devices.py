@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import lenetjax as nn
@@ -16,6 +16,9 @@ from benchmarks.collectives import collectives
 from benchmarks.jobs import Started
 from benchmarks.jobs.frameworks import prepare
 from benchmarks.setup import LEARNING_RATE, MOMENTUM
+from lenetjax.sharding import Layout
+
+AXIS = "data"  # of the mesh
 
 Step = Callable[[nn.TrainState, Any], tuple[nn.TrainState, Any]]
 
@@ -28,25 +31,23 @@ def start(spec: dict[str, Any]) -> Started:
     """
     jax.config.update("jax_num_cpu_devices", spec["devices"])
     prepare(spec)
-    axes = (AxisType.Auto,)
-    mesh = jax.make_mesh((spec["devices"],), ("batch",), axis_types=axes)
+    layout = Layout(spec["devices"])
     if "model" not in spec:
-        return {}, {"all_reduce": all_reduces(mesh)}
+        return {}, {"all_reduce": all_reduces(layout.mesh)}
     net = getattr(nn.models, spec["model"])(*spec.get("arguments", ()))
-    everywhere, split = (NamedSharding(mesh, p) for p in (P(), P("batch")))
     image = (32, 32, 1 if spec["model"].startswith("lenet") else 3)
     random = np.random.default_rng(0)
-    batch = jax.device_put(
+    batch = layout.place_batch(
         (
             random.normal(size=(spec["batch"], *image)).astype("float32"),
             random.integers(0, 10, spec["batch"]).astype("int32"),
-        ),
-        split,
+        )
     )
-    step, optimizer = WAYS[spec["way"]](net, mesh)
+    step, optimizer = WAYS[spec["way"]](net, layout)
     run = nn.train_state(net, optimizer, jax.random.key(0), jnp.zeros((1, *image)))
-    state = {"run": jax.device_put(run, everywhere)}
-    compiled = step.lower(state["run"], batch).compile()
+    state = {"run": layout.place(run)}
+    with layout.in_force():
+        compiled = step.lower(state["run"], batch).compile()
     costs = compiled.cost_analysis()
     greeting = {
         "collectives": collectives(compiled.as_text()),
@@ -66,20 +67,20 @@ def start(spec: dict[str, Any]) -> Started:
     return greeting, {"step": steps, "losses": losses}
 
 
-def by_jit(net: nn.Layer, mesh: jax.sharding.Mesh) -> Any:
-    """The library's step as it is: JAX splits it as the batch is split."""
+def by_layout(net: nn.Layer, layout: Layout) -> Any:
+    """The library's step as `fit(devices=...)` runs it."""
     optimizer = optax.sgd(LEARNING_RATE, momentum=MOMENTUM)
-    return nn.train_step(net, optimizer), optimizer
+    return layout.keeping(nn.train_step(net, optimizer)), optimizer
 
 
-def by_shard_map(net: nn.Layer, mesh: jax.sharding.Mesh) -> Any:
+def by_shard_map(net: nn.Layer, layout: Layout) -> Any:
     """The library's step on each device's images, with the mean of all gradients.
 
     Batch norms take the mean and variance of the device's own images.
     """
 
     def mean(tree: Any) -> Any:
-        return jax.lax.pmean(tree, "batch")
+        return jax.lax.pmean(tree, AXIS)
 
     optimizer = optax.chain(
         optax.stateless(lambda updates, params: mean(updates)),
@@ -92,12 +93,13 @@ def by_shard_map(net: nn.Layer, mesh: jax.sharding.Mesh) -> Any:
         return run._replace(state=mean(run.state)), mean(metrics)
 
     mapped = jax.shard_map(
-        on_each, mesh=mesh, in_specs=(P(), P("batch")), out_specs=P(), check_vma=False
-    )
+        on_each, mesh=layout.mesh, in_specs=(P(), P(AXIS)), out_specs=P(),
+        check_vma=False,
+    )  # fmt: skip
     return jax.jit(mapped, donate_argnums=0), optimizer
 
 
-WAYS = {"jit": by_jit, "shard_map": by_shard_map}
+WAYS = {"fit": by_layout, "shard_map": by_shard_map}
 
 
 def all_reduces(mesh: jax.sharding.Mesh) -> Callable[..., dict[str, Any]]:
@@ -106,13 +108,13 @@ def all_reduces(mesh: jax.sharding.Mesh) -> Callable[..., dict[str, Any]]:
 
     def prepared(size: int, way: str) -> Any:
         function = {
-            "all-reduce": lambda x: jax.lax.psum(x, "batch"),
+            "all-reduce": lambda x: jax.lax.psum(x, AXIS),
             "nothing": lambda x: x + 1,
         }[way]
         x = jnp.ones((mesh.size, size // 4))
-        x = jax.device_put(x, NamedSharding(mesh, P("batch")))
+        x = jax.device_put(x, NamedSharding(mesh, P(AXIS)))
         mapped = jax.shard_map(
-            function, mesh=mesh, in_specs=P("batch"), out_specs=P("batch"),
+            function, mesh=mesh, in_specs=P(AXIS), out_specs=P(AXIS),
             check_vma=False,
         )  # fmt: skip
         return jax.jit(mapped), x

@@ -11,7 +11,7 @@ from benchmarks.processes import Failure
 from benchmarks.session import Session
 from benchmarks.turns import Task, take_turns
 
-WAYS = ("jit", "shard_map")
+WAYS = ("fit", "shard_map")
 COUNTED = (1, 2, 4, 8)  # devices
 FOR_EACH = 8  # images, where a program is only counted
 TIMED = {"lenet": 256, "resnet20": 32}  # images of all devices

@@ -52,11 +52,8 @@ class Net(NamedTuple):
 
     @property
     def norm_reductions(self) -> int:
-        """All-reduces of batch norms that a step waits for.
-
-        The last one on the way back travels with the gradients.
-        """
-        return max(0, (NORM_FORWARD + NORM_BACKWARD) * len(self.norms) - 1)
+        """All-reduces of batch norms that a step waits for, besides the gradients'."""
+        return (NORM_FORWARD + NORM_BACKWARD) * len(self.norms)
 
     def with_own_norms(self) -> "Net":
         """The same net, with batch norms over each device's own images."""
