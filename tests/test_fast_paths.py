@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export, lax
+from jax.flatten_util import ravel_pytree
 
 import lenetjax as nn
 from lenetjax.functional import fast_paths
 from lenetjax.functional.batch_minor import from_batch_minor, to_batch_minor
-from lenetjax.functional.columns import convolve_columns
+from lenetjax.functional.columns import convolve_columns, convolve_rows
 from lenetjax.functional.convolution import LAYOUTS
 from lenetjax.functional.disjoint_windows import max_pool_disjoint
 
@@ -59,8 +60,9 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.parametrize("by_product", [convolve_columns, convolve_rows])
 @pytest.mark.parametrize("case", CONVOLUTIONS)
-def test_columns_are_a_convolution(case):
+def test_a_product_is_a_convolution(case, by_product):
     x_shape, weight_shape, with_bias, *rest = case
     args = [draw(0, *x_shape), draw(1, *weight_shape)]
     args.append(draw(2, weight_shape[-1]) if with_bias else None)
@@ -73,7 +75,29 @@ def test_columns_are_a_convolution(case):
         wanted = (0, 1, 2) if with_bias else (0, 1)
         return jax.jit(jax.value_and_grad(total, wanted, has_aux=True))(*args)
 
-    close(both(convolve_columns), both(by_lax))
+    close(both(by_product), both(by_lax))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "stride", "padding", "by_rows"),
+    [
+        ((2, 2), 3, 1, 1, True),  # the image is smaller than the kernel
+        ((6, 6), 5, 1, 0, True),  # the output is
+        ((3, 3), 3, 1, 1, False),
+        ((2, 100), 3, 1, 1, False),  # along one axis only
+        ((2, 2, 2), 3, 1, 1, True),
+        ((9, 9), 9, 1, 0, False),  # rows would take 81 times the image
+    ],
+)
+def test_images_smaller_than_the_kernel_become_a_product(
+    sizes, kernel, stride, padding, by_rows
+):
+    build = {2: nn.conv2d, 3: nn.conv3d}[len(sizes)]
+    layer = build(20, kernel, stride=stride, padding=padding)
+    x = jnp.ones((1, *sizes, 1))
+    params = layer.init(jax.random.key(0), x)
+    text = str(jax.make_jaxpr(layer.apply)(params, x))
+    assert ("conv_general_dilated" not in text) is by_rows
 
 
 @pytest.mark.parametrize(
@@ -126,7 +150,8 @@ def net():
     """A net of which the convolutions and the pooling take the fast paths."""
     net = nn.serial(
         conv1=nn.conv2d(3, 3, padding=1), act=jnp.tanh, pool=nn.max_pool2d(2),
-        conv2=nn.conv2d(4, 3), flatten=nn.flatten(), fc=nn.linear(2),
+        conv2=nn.conv2d(4, 3), conv3=nn.conv2d(20, 3, padding=1),
+        flatten=nn.flatten(), fc=nn.linear(2),
     )  # fmt: skip
     return net, net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
 
@@ -154,7 +179,7 @@ def transforms(net, params):
     """What each transform of JAX makes of the net, by name."""
     loss = loss_of(net)
     pair = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
-    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    flat, unravel = ravel_pytree(params)
 
     def scanned(params):
         def body(total, x):

@@ -1,5 +1,7 @@
 """Convolutions as array functions. Images are (batch, ...spatial..., channels)."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -7,6 +9,7 @@ from jax import lax
 from lenetjax.core import LayerError
 from lenetjax.functional.arguments import (
     Padding,
+    Pads,
     PerAxis,
     check_images,
     check_window,
@@ -17,8 +20,8 @@ from lenetjax.functional.arguments import (
     same_dtype,
     size,
 )
-from lenetjax.functional.columns import convolve_columns
-from lenetjax.functional.fast_paths import columns_are_faster
+from lenetjax.functional.columns import convolve_columns, convolve_rows
+from lenetjax.functional.fast_paths import columns_are_faster, rows_are_faster
 from lenetjax.functional.padding import pad_borders
 from lenetjax.specs import shapes_text
 
@@ -165,6 +168,8 @@ def _conv(
         x, pads = pad_borders(x, pads, padding_mode), ((0, 0),) * rank
     if columns_are_faster(x, weight, groups):
         return jnp.asarray(convolve_columns(x, weight, bias, stride, pads, dilation))
+    if rows_are_faster(x, weight, _places(x, window, stride, pads), groups):
+        return jnp.asarray(convolve_rows(x, weight, bias, stride, pads, dilation))
     y = lax.conv_general_dilated(
         x,
         weight,
@@ -175,6 +180,14 @@ def _conv(
         feature_group_count=groups,
     )
     return y if bias is None else y + jnp.broadcast_to(bias, y.shape)
+
+
+def _places(
+    x: jax.Array, window: tuple[int, ...], stride: tuple[int, ...], pads: Pads
+) -> int:
+    """To how many places a window goes: the pixels of the output."""
+    along = zip(x.shape[1:-1], window, stride, pads, strict=True)
+    return math.prod((n + sum(pad) - k) // s + 1 for n, k, s, pad in along)
 
 
 def spread(taps: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
