@@ -8,11 +8,17 @@ os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "0")  # of the program's r
 
 import hypothesis
 import jax
+import jaxlib
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 # Devices that share this machine's processor; a test that names none uses the first.
 jax.config.update("jax_num_cpu_devices", 8)
+
+# Ways of XLA that compile small programs in half the time. Newer ones have no such
+# option, and end the process where an option is unknown.
+QUICK_WAYS = "--xla_cpu_use_fusion_emitters=false"
+HAVING_QUICK_WAYS = (0, 11)  # jaxlib below
 
 # Programs by the thousand stay in memory; looking for garbage among them as often as
 # Python does by itself takes a tenth of the time.
@@ -32,10 +38,27 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("lenetjax")
 
 
+def pytest_configure(config):
+    """Has XLA compile quickly in this process, except in a sweep; programs that tests
+    start compile as users do.
+    """
+    version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
+    if is_sweep(config) or version >= HAVING_QUICK_WAYS or "XLA_FLAGS" in os.environ:
+        return
+    os.environ["XLA_FLAGS"] = QUICK_WAYS
+    jax.devices()  # reads it
+    del os.environ["XLA_FLAGS"]
+
+
+def is_sweep(config):
+    """Whether pytest was called to look at much, as users compile."""
+    return config.getoption("--hypothesis-profile") == "sweep"
+
+
 def pytest_collection_modifyitems(config, items):
     """Leaves variants to the sweep; what is named on the command line stays."""
     named = any("::" in argument for argument in config.args)
-    if named or config.getoption("--hypothesis-profile") == "sweep":
+    if named or is_sweep(config):
         return
     variants = [item for item in items if item.get_closest_marker("variant")]
     config.hook.pytest_deselected(items=variants)
@@ -63,9 +86,8 @@ def quick_compilation(request):
     A sweep compares with PyTorch as users compile.
     """
     name = request.module.__name__
-    sweeps = request.config.getoption("--hypothesis-profile") == "sweep"
     as_users_do = name in ("test_training", "test_design") or (
-        sweeps and name.startswith("test_torch")
+        is_sweep(request.config) and name.startswith("test_torch")
     )
     jax.config.update("jax_disable_most_optimizations", not as_users_do)
     yield

@@ -380,6 +380,7 @@ def test_turns_go_on_without_who_fails():
     assert bad.asked == [("step", {"batch": 8, "seconds": 0.5})] * 2
 
 
+@pytest.mark.variant
 def test_the_command_measures_and_writes(tmp_path, capsys):
     """From the processes to the file, with a peer that is always there."""
     out = tmp_path / "found.json"
@@ -400,6 +401,7 @@ def test_the_command_measures_and_writes(tmp_path, capsys):
     assert "LeNet, training step" in capsys.readouterr().out
 
 
+@pytest.mark.variant
 def test_an_interrupted_run_writes_what_it_has(tmp_path, monkeypatch, capsys):
     """Beside the published results, and with what is missing named."""
 

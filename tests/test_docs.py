@@ -118,6 +118,7 @@ class Page(HTMLParser):
             self.loads.append(found[LOADED[tag]])
 
 
+@pytest.mark.variant
 def test_the_site(tmp_path):
     """It is built without a warning, has each name once, and its links lead somewhere.
 

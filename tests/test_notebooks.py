@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ MACHINE_PATH = re.compile(r"(?:/home/|/root/|/tmp/|/Users/|/private/|[A-Z]:\\\\)
 LARGEST = 700_000  # bytes
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# The first two always; the others, which take up to a minute each, in the long run.
+some_notebooks = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=marks)
+        for path, marks in zip_longest(
+            NOTEBOOKS, [(), ()], fillvalue=pytest.mark.variant
+        )
+    ],
+)
 
 
 def runner():
@@ -38,7 +49,7 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.compiled  # one trains 32 nets in one program
-@every_notebook
+@some_notebooks
 @pytest.mark.filterwarnings("ignore")  # those of the packages that run notebooks
 def test_runs(path, monkeypatch):
     """Every cell runs, in order, in the Python of the tests, and shows something."""

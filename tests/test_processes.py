@@ -103,6 +103,7 @@ class Program:
         return nn.checkpoint.load(self.out / "model.safetensors")
 
 
+@pytest.mark.variant
 def test_processes_stop_fail_and_go_on_together(tmp_path):
     """SIGTERM to one, then SIGKILL to one; in the end, the weights of a quiet run."""
     quiet, disturbed = Program(tmp_path / "quiet"), Program(tmp_path / "disturbed")
