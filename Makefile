@@ -37,10 +37,12 @@ test: .venv/.test ## run the tests; JOBS=1 for one process, ARGS="-k name" for s
 	.venv/bin/python $(PYTEST)
 
 # Ten times as many examples for each comparison with PyTorch; and the variants that
-# `make test` leaves out, as the laws of all configurations in the catalogue.
+# `make test` leaves out, as the laws of all configurations in the catalogue. Random files
+# for a minute, other ones each time.
 test-torch: .venv/.test ## compare with PyTorch and check laws at length
 	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep tests/test_torch_*.py
 	.venv/bin/python $(PYTEST) --hypothesis-profile=sweep -m variant tests
+	LENETJAX_FUZZ=2 .venv/bin/python $(PYTEST) tests/test_fuzz.py
 
 # jax's own tests of stax, of which jax has no copy in its packages, run on ours.
 OLD_STAX = from jax.example_libraries import stax

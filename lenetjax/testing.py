@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -169,9 +170,9 @@ def _batch(subject: Subject) -> None:
 
 def _gradients(subject: Subject) -> None:
     with jax.enable_x64(True):
-        wide = Subject(subject.layer, _cast(subject.x, "float64"))
-        # some layers give params or state a dtype of their own
-        wide.params, wide.state = _cast((wide.params, wide.state), "float64")
+        wide = copy(subject)
+        values = wide.params, wide.state, wide.x
+        wide.params, wide.state, wide.x = _cast(values, "float64")
         for train in wide.modes:
             _derivatives(wide, train)
 
@@ -347,7 +348,11 @@ def _floats(array: Any) -> bool:
 
 
 def _cast(tree: PyTree, dtype: str) -> PyTree:
-    return jax.tree.map(lambda a: a.astype(dtype) if _floats(a) else a, tree)
+    def cast(array: jax.Array) -> jax.Array:
+        # by NumPy: JAX would compile a program for each shape
+        return jax.device_put(np.asarray(array, dtype)) if _floats(array) else array
+
+    return jax.tree.map(cast, tree)
 
 
 def _same_specs(what: str, foretold: PyTree, got: PyTree) -> None:

@@ -36,7 +36,7 @@ def run(case, params, state, x, train=False, seed=2):
 def differ(one, other):
     """Whether any array differs between two trees."""
     return any(
-        bool((a != b).any())
+        np.any(np.asarray(a) != np.asarray(b))
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     )
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,12 @@ MACHINE_PATH = re.compile(r"(?:/home/|/root/|/tmp/|/Users/|/private/|[A-Z]:\\\\)
 LARGEST = 700_000  # bytes
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-# The first two always; the others, which take up to a minute each, in the long run.
+# The tutorial always; the others, which take up to a minute each, in the long run.
 some_notebooks = pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, id=path.stem, marks=marks)
-        for path, marks in zip_longest(
-            NOTEBOOKS, [(), ()], fillvalue=pytest.mark.variant
-        )
+        pytest.param(path, id=path.stem, marks=[pytest.mark.variant] if number else [])
+        for number, path in enumerate(NOTEBOOKS)
     ],
 )
 
