@@ -20,8 +20,6 @@ from lenetjax.sharding import Layout
 
 AXIS = "data"  # of the mesh
 
-Step = Callable[[nn.TrainState, Any], tuple[nn.TrainState, Any]]
-
 
 def start(spec: dict[str, Any]) -> Started:
     """Prepares a net on ``spec["devices"]`` devices, or all-reduces without a net.
